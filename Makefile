@@ -1,0 +1,53 @@
+# Everything works from a fresh clone on Debian 12 with Python 3.11: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_DATA ?= larboard-demo
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+# what is missing of Debian's packages is installed by name, as root or through sudo
+APT_INSTALL = as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo "$$@"; fi; }; \
+  as_root apt-get update -qq && \
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null
+
+.PHONY: setup setup-dev browser demo test lint format bench clean
+
+setup: $(VENV)/.ready ## what running Larboard needs
+
+setup-dev: $(VENV)/.ready-dev ## what working on it needs
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c "import ensurepip" 2>/dev/null || { echo "installing python3-venv"; $(APT_INSTALL) python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) --editable ".[web]"
+	touch $@
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) --editable ".[dev]"
+	touch $@ $(VENV)/.ready
+
+browser: ## a real Chromium for the browser tests: Debian's package
+	@command -v chromium >/dev/null || { echo "installing chromium"; $(APT_INSTALL) chromium fonts-dejavu-core; }
+
+demo: setup ## a short run of the demo detector, processed; prints where the report is
+	$(BIN)/larboard demo --once --data $(DEMO_DATA)
+
+test: setup-dev browser ## all tests
+	$(BIN)/python -m pytest -q
+
+lint: setup-dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup-dev ## speed and memory over 10 million packets, as ratios to bare reading
+	$(BIN)/python -m benchmarks.process
+
+clean:
+	rm -rf $(VENV) $(DEMO_DATA) benchmarks/data .pytest_cache .mypy_cache .ruff_cache .hypothesis

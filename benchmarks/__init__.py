@@ -1,0 +1,1 @@
+"""What is measured and how, runnable: ``python -m benchmarks.process``."""

@@ -1,0 +1,1 @@
+"""Rules that judge: good, suspect, bad or unknown, always with a reason."""

@@ -1,0 +1,372 @@
+"""The command ``larboard``: wiring only. Exit 0: done; 1: something failed; 2: bad usage or nothing could be read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from dqm.ingest.oneshot import Sources
+    from dqm.records import FileReport
+    from dqm.settings import Settings
+    from plots.discovery import Broken, Found, Registry
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+app = typer.Typer(
+    help="Monitoring and data quality for pixel liquid-argon detectors.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+plots_app = typer.Typer(
+    help="The plots: what there is, a new one, and whether one keeps the contract.", no_args_is_help=True
+)
+app.add_typer(plots_app, name="plots")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Data files of any format.", show_default=False)]
+
+
+@app.command()
+def process(
+    files: Files,
+    out: Annotated[Path | None, typer.Option(help="Write DIR/<file name>/<PlotName>.json and trends.json.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an interactive report as one HTML file.")] = None,
+    plots: Annotated[str | None, typer.Option(help="Only these plots, separated by commas.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Runs the plots over files, without a database."""
+    settings = _settings()
+    registry = _registry(settings)
+    chosen = _chosen(registry, plots)
+    relevant = registry.broken if plots is None else []
+    reports = _process_all(files, chosen, _sources(settings))
+    _write(reports, out, html, relevant)
+    if as_json:
+        from dqm.views.export import summary_json
+
+        _print_json([summary_json(report) for report in reports])
+    else:
+        for report in reports:
+            _print_report(report)
+        for where in (out, html):
+            if where:
+                _say(f"written: {where}")
+    _warn_broken(relevant)
+    raise typer.Exit(_exit_code(reports, bool(relevant)))
+
+
+@app.command()
+def inspect(files: Files, as_json: Json = False) -> None:
+    """Says what files are: format, rows, run, times, and the faults found in them."""
+    from dqm.ingest.oneshot import inspect as inspect_file
+
+    sources = _sources(_settings())
+    with _progress() as bar, _geometry_errors():
+        reports = [inspect_file(file, sources, tick) for file, tick in _each(files, bar)]
+    if as_json:
+        _print_json([report.to_json() for report in reports])
+    else:
+        for report in reports:
+            _print_facts(report)
+    raise typer.Exit(_exit_code(reports, failed=False))
+
+
+@app.command()
+def convert(
+    raw: Annotated[Path, typer.Argument(metavar="RAW", help="A raw PACMAN file.")],
+    packets: Annotated[Path, typer.Argument(metavar="PACKETS", help="The packet file to write; must not exist yet.")],
+    gzip: Annotated[bool, typer.Option("--gzip", help="Compress: smaller, and slower to read.")] = False,
+) -> None:
+    """Converts a raw PACMAN file to a packet file (LArPix+HDF5 2.4)."""
+    from dqm.formats import UnreadableFile, open_file
+    from dqm.formats.convert import convert_raw
+
+    if packets.exists():
+        _fail(f"{_shown(packets)} is already there; remove it or name another file")
+    try:
+        with open_file(raw) as reader, _progress() as bar:
+            if reader.kind.format != "raw":
+                _fail(f"{_shown(raw)} is a {reader.kind.format} file, expected a raw PACMAN file")
+            tick = _ticker(bar, raw)
+            rows = convert_raw(reader, packets, "gzip" if gzip else None, tick)
+            faults = reader.faults
+    except UnreadableFile as error:
+        _fail(f"{_shown(raw)}: {error.reason}")
+    except OSError as error:
+        _fail(f"{_shown(packets)} cannot be written: {error.strerror or error}")
+    _say(f"{_shown(packets)}: {rows:,} packets")
+    for fault in faults:
+        _say(f"  {fault}", err=True)
+    raise typer.Exit(FAILED if faults else DONE)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path, typer.Option(help="Where the demo keeps its files.")] = Path("larboard-demo"),
+    once: Annotated[bool, typer.Option("--once", help="Make data, process them, print a summary, exit.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of the run.")] = 8.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same data.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Lets the demo detector take a run and processes it."""
+    from dqm.demo import DemoRun, take_run
+
+    if not once:
+        _fail("the live demo is not there yet; use: larboard demo --once")
+    settings = _settings()
+    registry = _registry(settings)
+    run = DemoRun(seed=seed, duration_s=seconds)
+    try:
+        with _progress() as bar:
+            taken = take_run(run, data / "data", progress=_ticker(bar, Path("the demo detector takes a run")))
+        files = [subrun.packets for subrun in taken.subruns if subrun.packets]
+        reports = _process_all(files, list(registry.plots.values()), _sources(settings))
+        _write(reports, data / "figures", data / "report.html", registry.broken)
+    except OSError as error:
+        _fail(f"{_shown(data)} cannot be written: {error.strerror or error}")
+    if as_json:
+        from dqm.views.export import summary_json
+
+        page = str((data / "report.html").resolve())
+        _print_json({"raw": str(taken.raw), "report": page, "files": [summary_json(report) for report in reports]})
+    else:
+        for report in reports:
+            _print_report(report)
+        _say(f"raw file:  {_shown(taken.raw)}")
+        _say(f"report:    {_shown((data / 'report.html').resolve())}  (open it in a browser)")
+    _warn_broken(registry.broken)
+    raise typer.Exit(_exit_code(reports, bool(registry.broken)))
+
+
+@plots_app.command("list")
+def plots_list(as_json: Json = False) -> None:
+    """Lists the plots, where they are from, their trends, and the plug-ins that are broken, with the reason."""
+    from dqm.views.plot_list import plot_list
+
+    listed = plot_list(_registry(_settings()))
+    if as_json:
+        _print_json(listed.to_json())
+    else:
+        for plot in listed.plots:
+            _say(f"{plot.name:<16} {plot.title}  [{plot.level}, {plot.kind}, {plot.source}]")
+            for name, unit in plot.trends.items():
+                _say(f"{'':<16}   {name} [{unit}]")
+    _warn_broken(listed.broken)
+    raise typer.Exit(FAILED if listed.broken else DONE)
+
+
+@plots_app.command("new")
+def plots_new(
+    name: Annotated[str, typer.Argument(help="Class name of the new plot, such as ChargePerTile.")],
+    simple: Annotated[bool, typer.Option("--simple", help="The simple kind, whose figure is its memory.")] = False,
+    into: Annotated[Path | None, typer.Option(help="Directory; by default the first of settings plots.paths.")] = None,
+) -> None:
+    """Writes a plot file of twenty lines to start from."""
+    from plots.scaffold import BadName, write_new_plot
+
+    settings = _settings()
+    directory = into or (settings.plots.paths[0] if settings.plots.paths else Path())
+    try:
+        path = write_new_plot(name, directory, simple, taken=_registry(settings).plots)
+    except (BadName, OSError) as error:
+        _fail(str(error))
+    _say(f"written: {_shown(path)}")
+    _say(f"try it:  larboard plots test {_shown(path)}")
+    if directory.resolve() not in [path.resolve() for path in settings.plots.paths]:
+        _say(f'use it:  add its directory to larboard.toml:  [plots]  paths = ["{_shown(directory.resolve())}"]')
+
+
+@plots_app.command("test")
+def plots_test(name: Annotated[str, typer.Argument(help="Name of a plot, or a plot file.")]) -> None:
+    """Runs the tests that every plot gets for free, over packets of the demo detector."""
+    from dqm.demo import demo_rows
+    from dqm.detector import demo_detector
+    from plots.contract import check_plot
+    from plots.discovery import load_file
+
+    if name.endswith(".py") or "/" in name:
+        registry = load_file(Path(name))
+        found = list(registry.plots.values())
+    else:
+        registry = _registry(_settings())
+        found = _chosen(registry, name)
+    _warn_broken(registry.broken if not found or name.endswith(".py") else [])
+    failures = 0
+    rows = demo_rows()
+    for plot in found:
+        for outcome in check_plot(plot.plot, rows, demo_detector()):
+            _say(f"{'pass' if outcome.passed else 'FAIL'}  {plot.name}: {outcome.sentence}")
+            if not outcome.passed:
+                failures += 1
+                _say(f"      {outcome.why}")
+    if not found:
+        raise typer.Exit(BAD_INPUT)
+    _say(f"{failures} failed" if failures else "all passed")
+    raise typer.Exit(FAILED if failures else DONE)
+
+
+def main() -> None:
+    """The entry point; an error of the user's making is one line, not a traceback."""
+    app()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _settings() -> Settings:
+    from dqm.settings import BadSettings, load_settings
+
+    try:
+        return load_settings()
+    except BadSettings as error:
+        _fail(str(error))
+
+
+def _registry(settings: Settings) -> Registry:
+    from plots.discovery import discover
+
+    return discover(settings.plots.paths)
+
+
+def _sources(settings: Settings) -> Sources:
+    from dqm.ingest.oneshot import Sources
+
+    detector = settings.detector
+    return Sources(detector.directories, detector.modules, detector.name)
+
+
+def _chosen(registry: Registry, names: str | None) -> list[Found]:
+    if names is None:
+        return list(registry.plots.values())
+    try:
+        return registry.select(name.strip() for name in names.split(",") if name.strip())
+    except KeyError as error:
+        _fail(str(error.args[0]))
+
+
+def _process_all(files: list[Path], chosen: list[Found], sources: Sources) -> list[FileReport]:
+    from dqm.ingest.oneshot import process as process_file
+
+    with _progress() as bar, _geometry_errors():
+        return [
+            process_file(file, [found.plot() for found in chosen], sources, tick) for file, tick in _each(files, bar)
+        ]
+
+
+@contextmanager
+def _geometry_errors() -> Iterator[None]:
+    """A configured geometry that does not exist or is wrong concerns every file: one sentence, exit 2."""
+    from dqm.detector.layouts import BadLayout
+    from dqm.detector.library import NoGeometry
+
+    try:
+        yield
+    except (NoGeometry, BadLayout) as error:
+        _fail(str(error.args[0]))
+
+
+def _write(reports: list[FileReport], out: Path | None, html: Path | None, broken: list[Broken]) -> None:
+    from dqm.views.export import folder_of, write_figures
+    from dqm.views.report import write_report
+
+    try:
+        if out:
+            taken: set[str] = set()
+            for report in reports:
+                folder = folder_of(report.path, taken)
+                if report.readable:
+                    write_figures(report, out / folder)
+        if html:
+            write_report(reports, html, broken)
+    except OSError as error:
+        _fail(f"cannot write: {error}")
+
+
+def _exit_code(reports: list[FileReport], failed: bool) -> int:
+    if not any(report.readable for report in reports):
+        return BAD_INPUT
+    bad = any(not report.readable or report.state == "partial" or report.broken for report in reports)
+    return FAILED if bad or failed else DONE
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A progress bar on stderr, shown only on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield bar
+
+
+def _ticker(bar: Any, path: Path) -> Callable[[float], None]:
+    task = bar.add_task(_shown(path.name), total=1.0)
+    return lambda fraction: bar.update(task, completed=fraction)
+
+
+def _each(files: list[Path], bar: Any) -> Iterator[tuple[Path, Callable[[float], None]]]:
+    for file in files:
+        tick = _ticker(bar, file)
+        yield file, tick
+        tick(1.0)
+
+
+def _print_facts(report: FileReport) -> None:
+    from dqm.views.words import time_span
+
+    run = "" if report.run is None else f", run {report.run}"
+    rows = "" if report.rows is None else f", {report.rows:,} rows"
+    version = f" {report.version}" if report.version else ""
+    when = f", {time_span(report.start, report.end)}" if report.start else ""
+    _say(f"{_shown(report.path)}: {report.state}, {report.format}{version}{run}{rows}{when}")
+    if report.geometry:
+        _say(f"  {report.geometry_reason}")
+    for fault in report.faults:
+        _say(f"  {fault}")
+
+
+def _print_report(report: FileReport) -> None:
+    from dqm.views.report import trend_rows
+
+    _print_facts(report)
+    for row in trend_rows(report):
+        why = f"  ({row.reason})" if row.reason else ""
+        _say(f"  {row.word:<8} {row.plot + '.' + row.name:<40} {row.shown}{why}")
+    for element in report.elements:
+        if element.broken:
+            _say(f"  BROKEN   {element.name}: {element.broken}")
+        elif element.unavailable:
+            _say(f"  NO DATA  {element.name}: {element.unavailable}")
+
+
+def _warn_broken(broken: list[Broken]) -> None:
+    for plugin in broken:
+        _say(f"BROKEN {plugin.name} ({_shown(plugin.source)}): {plugin.reason}", err=True)
+
+
+def _shown(path: object) -> str:
+    """A name that cannot steer a terminal: control characters and broken UTF-8 are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(path))
+
+
+def _print_json(data: object) -> None:
+    typer.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def _say(text: str, err: bool = False) -> None:
+    typer.echo(text, err=err)
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"larboard: {text}", err=True)
+    sys.exit(BAD_INPUT)

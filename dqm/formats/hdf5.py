@@ -1,0 +1,150 @@
+"""Opening HDF5 files that nobody vouches for: damaged, locked, still growing, with links that lead elsewhere."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Literal
+
+import h5py
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_CHUNK_BYTES = 64 * 2**20
+"""A chunk must be read whole: a file that declares larger ones would not fit the memory that is promised."""
+
+State = Literal["ok", "growing", "partial", "quarantined"]
+
+
+class UnreadableFile(Exception):
+    """Nothing can be read from the file (now); `state` says whether waiting may help, the message says why."""
+
+    def __init__(self, reason: str, state: State = "quarantined"):
+        super().__init__(reason)
+        self.reason = reason
+        self.state = state
+
+
+def check_regular(path: Path) -> int:
+    """Size in bytes of a regular, non-empty file; raises UnreadableFile for anything else (a pipe would block)."""
+    try:
+        info = path.stat()
+    except OSError as error:
+        raise UnreadableFile(f"cannot be opened: {error.strerror or error}") from None
+    if not stat.S_ISREG(info.st_mode):
+        raise UnreadableFile("is not a regular file, expected a data file")
+    if info.st_size == 0:
+        raise UnreadableFile("is empty (0 bytes); it may not have been written yet")
+    return info.st_size
+
+
+def read_head(path: Path, size: int = 64) -> bytes:
+    """The first bytes of a file; raises UnreadableFile when it may not be read."""
+    check_regular(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise UnreadableFile(f"cannot be opened: {error.strerror or error}") from None
+
+
+def open_hdf5(path: Path, chunk_cache_bytes: int | None = None) -> h5py.File:
+    """The file, read-only, as a follower (SWMR) when its writer still has it open; raises UnreadableFile."""
+    import hdf5plugin  # noqa: F401  (registers the filters that compressed files may use)
+
+    options: dict = {"mode": "r", "locking": "best-effort"}
+    if chunk_cache_bytes:
+        options["rdcc_nbytes"] = chunk_cache_bytes
+    try:
+        return h5py.File(path, **options)
+    except (OSError, RuntimeError) as error:
+        first = error
+    try:
+        return h5py.File(path, swmr=True, libver="latest", **options)
+    except (OSError, RuntimeError, ValueError):
+        raise _explain(first) from None
+
+
+def _explain(error: Exception) -> UnreadableFile:
+    text = str(error)
+    if "unable to lock file" in text or "file is already open" in text or getattr(error, "errno", None) == 11:
+        return UnreadableFile(
+            "is being written, or its writer did not close it; try again when it is closed", "growing"
+        )
+    if "truncated file" in text:
+        return UnreadableFile(f"is truncated: {_sizes(text)}; copy it again or wait until it is complete")
+    if "file signature not found" in text:
+        return UnreadableFile("is not an HDF5 file, or its head is damaged")
+    return UnreadableFile(f"cannot be read as HDF5: {one_line(error)}")
+
+
+def _sizes(text: str) -> str:
+    """``eof = 100, sblock->base_addr = 0, stored_eof = 200`` in words."""
+    numbers = dict(
+        part.split(" = ") for part in text.split("(")[-1].rstrip(")").split(": ")[-1].split(", ") if " = " in part
+    )
+    have, want = numbers.get("eof"), numbers.get("stored_eof")
+    return f"{have} bytes, expected {want}" if have and want else "it ends before its own end mark"
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """An error as one line without control characters, for a reason or a log."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def is_following(file: h5py.File) -> bool:
+    """Whether the file was opened as a follower of a writer (SWMR)."""
+    return bool(file.swmr_mode)
+
+
+def find(file: h5py.File, path: str, depth: int = 0) -> h5py.Dataset | h5py.Group | None:
+    """The object at `path` inside this very file, or None; raises UnreadableFile for a link that leaves it."""
+    here: h5py.Group | h5py.Dataset = file
+    for name in path.strip("/").split("/"):
+        if not isinstance(here, h5py.Group):
+            return None
+        link = here.get(name, getlink=True)
+        if link is None:
+            return None
+        if isinstance(link, h5py.ExternalLink):
+            raise UnreadableFile(f"{path} is an external link to another file, which is not followed")
+        if isinstance(link, h5py.SoftLink):
+            if depth > 8:
+                raise UnreadableFile(f"{path} is a link that leads in a circle")
+            target = link.path if link.path.startswith("/") else f"{here.name}/{link.path}"
+            found = find(file, target, depth + 1)
+            if found is None:
+                return None
+            here = found
+            continue
+        try:
+            here = here[name]
+        except (KeyError, OSError, RuntimeError) as error:
+            raise UnreadableFile(f"{path} cannot be read: {one_line(error)}") from None
+    return here
+
+
+def find_dataset(file: h5py.File, path: str) -> h5py.Dataset | None:
+    """The one-dimensional dataset at `path`, None if there is nothing; raises UnreadableFile when it is something else."""
+    found = find(file, path)
+    if found is None:
+        return None
+    if not isinstance(found, h5py.Dataset):
+        raise UnreadableFile(f"{path} is a group, expected a dataset")
+    if found.ndim != 1:
+        raise UnreadableFile(f"{path} has {found.ndim} dimensions, expected 1")
+    if found.external or found.is_virtual:
+        raise UnreadableFile(f"{path} keeps its values in other files, which are not followed")
+    chunk_bytes = (found.chunks or (0,))[0] * found.dtype.itemsize
+    if chunk_bytes > MAX_CHUNK_BYTES:
+        raise UnreadableFile(
+            f"{path} has chunks of {chunk_bytes / 2**20:.0f} MiB, at most {MAX_CHUNK_BYTES >> 20} can be read"
+        )
+    return found
+
+
+def stored_rows(dset: h5py.Dataset) -> int:
+    """Rows that can hold data: a damaged or forged file may declare more than it stores."""
+    if dset.chunks is None:
+        return len(dset) if dset.id.get_storage_size() >= len(dset) * dset.dtype.itemsize else 0
+    return min(len(dset), dset.id.get_num_chunks() * dset.chunks[0])

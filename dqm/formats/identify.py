@@ -1,0 +1,114 @@
+"""What a file is, from its content; name and extension are never asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import h5py
+
+from dqm.formats.hdf5 import SIGNATURE, UnreadableFile, find, open_hdf5, read_head
+
+Format = Literal["raw", "packets", "flow", "light", "sim", "reco", "unknown"]
+
+# First four bytes of the light readout's binary formats, and bytes 16-19 of the older one.
+MPD_HEADS = (0x72617453, 0x67654246)
+ADC64_EVENT = 0x2A502A50
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A format, its version, and where in the file its packets are (None: no packets in it)."""
+
+    format: Format
+    version: str | None = None
+    packets: str | None = None
+
+
+def identify(path: str | Path) -> FileKind:
+    """The kind of a file; raises UnreadableFile with state and reason when it cannot be opened."""
+    path = Path(path)
+    head = read_head(path)
+    if int.from_bytes(head[:4], "little") in MPD_HEADS:
+        return FileKind("light", "MPD")
+    if len(head) >= 20 and int.from_bytes(head[16:20], "little") == ADC64_EVENT:
+        return FileKind("light", "ADC64")
+    if not head.startswith(SIGNATURE):
+        raise UnreadableFile("is not an HDF5 file and no known light format (wrong first bytes)")
+    with open_hdf5(path) as file:
+        return kind_of(file)
+
+
+def kind_of(file: h5py.File) -> FileKind:
+    """The kind of an open HDF5 file; the first rule that fits decides."""
+    names = set(file)
+    for fits, kind in RULES:
+        if fits(file, names):
+            return kind(file)
+    raise UnreadableFile(f"is HDF5 but no known format; it holds {', '.join(sorted(names)[:6]) or 'nothing'}")
+
+
+def _attribute(file: h5py.File, group: str, name: str) -> str | None:
+    holder = find(file, group)
+    value = holder.attrs.get(name) if holder is not None else None
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return None if value is None else str(value)[:40]
+
+
+def _is_flow(file: h5py.File, names: set[str]) -> bool:
+    if names & {"run_info", "geometry_info"}:
+        return True
+    groups = [find(file, name) for name in names & {"charge", "light", "combined"}]
+    return any(
+        isinstance(group, h5py.Group) and any(find(file, f"{group.name}/{name}/data") for name in group)
+        for group in groups
+    )
+
+
+def _packet_kind(file: h5py.File) -> FileKind:
+    simulated = "mc_packets_assn" in file
+    return FileKind("sim" if simulated else "packets", _attribute(file, "_header", "version"), "packets")
+
+
+def _flow_kind(file: h5py.File) -> FileKind:
+    has_packets = isinstance(find(file, "charge/packets/data"), h5py.Dataset)
+    is_light = find(file, "charge") is None and find(file, "light") is not None
+    return FileKind("light" if is_light else "flow", None, "charge/packets/data" if has_packets else None)
+
+
+Rule = tuple[Callable[[h5py.File, set[str]], bool], Callable[[h5py.File], FileKind]]
+
+RULES: list[Rule] = [
+    (
+        lambda f, names: {"msgs", "msg_headers"} <= names,
+        lambda f: FileKind("raw", _attribute(f, "meta", "version"), "msgs"),
+    ),
+    (lambda f, names: "packets" in names, _packet_kind),
+    (lambda f, names: "raw_packet" in names, lambda f: FileKind("packets", "0.0", "raw_packet")),
+    (_is_flow, _flow_kind),
+    (
+        lambda f, names: {"header", "event", "device", "time", "data", "ref"} <= names,
+        lambda f: FileKind("light", "ADC64 as HDF5"),
+    ),
+    (
+        lambda f, names: bool(names & {"light_wvfm", "light_trig", "light_dat"}),
+        lambda f: FileKind("light", "larnd-sim"),
+    ),
+    (
+        lambda f, names: bool(names & {"segments", "tracks"}) and bool(names & {"trajectories", "vertices"}),
+        lambda f: FileKind("sim", "edep-sim"),
+    ),
+    (lambda f, names: {"events", "hits", "tracks", "ext_trigs", "info"} <= names, lambda f: FileKind("reco", "evd")),
+    (lambda f, names: "events" in names and "products" in names, lambda f: FileKind("reco", "SPINE")),
+    (lambda f, names: "events" in names and _has_references(f), lambda f: FileKind("reco", "SPINE")),
+]
+
+
+def _has_references(file: h5py.File) -> bool:
+    events = find(file, "events")
+    if not isinstance(events, h5py.Dataset) or not events.dtype.names:
+        return False
+    return any(h5py.check_ref_dtype(events.dtype[name]) is not None for name in events.dtype.names)

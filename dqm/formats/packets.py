@@ -1,0 +1,130 @@
+"""One block of packets, as every plot sees it: columns by name, read and derived once, shared by all plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from dqm.formats.clock import BlockClock, ClockState
+from dqm.formats.columns import PacketType
+
+DERIVED = ("unix_time", "time_ticks", "tile", "pixel")
+"""Columns that the reader adds to those of the file."""
+
+
+class PixelIds(Protocol):
+    """What the reader needs of a detector (dqm.detector.Detector has it)."""
+
+    def tile_of(self, io_group: np.ndarray, io_channel: np.ndarray) -> np.ndarray: ...
+
+    def pixel_of(
+        self, io_group: np.ndarray, io_channel: np.ndarray, chip_id: np.ndarray, channel_id: np.ndarray
+    ) -> np.ndarray: ...
+
+
+class Packets:
+    """Rows of a file as columns, each shape (n,): ``packets["dataword"]``, ``packets["unix_time"]``.
+
+    Besides the columns of the file (formats.columns.PACKET_DTYPE; older files have fewer) there are
+
+    - ``unix_time`` [s, UTC], int64: second of the message the row came in; -1 before the first timestamp packet;
+    - ``time_ticks`` [0.1 us], int64: monotonic per io_group; -1 for rows without a counter;
+    - ``tile``, int16: tile id of the detector; 0 outside it;
+    - ``pixel``, int32: dense pixel index of the detector; -1 outside it.
+
+    The last two need a detector. Arrays are shared by all plots: do not write into them.
+    """
+
+    def __init__(
+        self,
+        columns: Callable[[str], np.ndarray],
+        names: tuple[str, ...],
+        length: int,
+        detector: Any = None,
+        first_row: int = 0,
+    ):
+        self._compute = columns
+        self._names = names
+        self._length = length
+        self._cache: dict[Any, Any] = {}
+        self.detector = detector
+        self.first_row = first_row
+
+    @classmethod
+    def of_rows(cls, rows: np.ndarray, clock: BlockClock, detector: Any = None, first_row: int = 0) -> Packets:
+        """A block of the rows of a file (columns of today) with their clock."""
+        names = (*(rows.dtype.names or ()), *(DERIVED if detector is not None else DERIVED[:2]))
+
+        def column(name: str) -> np.ndarray:
+            if name == "unix_time":
+                return clock.unix_time()
+            if name == "time_ticks":
+                return clock.time_ticks()
+            return np.ascontiguousarray(rows[name])
+
+        return cls(column, names, len(rows), detector, first_row)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names that can be asked for."""
+        return self._names
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The column `name`, shape (n,); KeyError with the columns that there are."""
+        if name not in self._names:
+            raise KeyError(f"packets have no column {name!r}; there are {', '.join(self._names)}")
+        return self.once(name, lambda: self._derive(name))
+
+    def _derive(self, name: str) -> np.ndarray:
+        if name == "tile":
+            return self.detector.tile_of(self["io_group"], self["io_channel"])
+        if name == "pixel":
+            return self.detector.pixel_of(self["io_group"], self["io_channel"], self["chip_id"], self["channel_id"])
+        return self._compute(name)
+
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """Result of `compute`, kept for this block: several plots that need the same thing compute it once."""
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
+
+    def select(self, rows: np.ndarray) -> Packets:
+        """The packets of a boolean mask or of row indices."""
+        index = np.flatnonzero(rows) if rows.dtype == bool else rows
+        if len(index) == len(self) and rows.dtype == bool:
+            return self
+        return Packets(lambda name: self[name][index], self._names, len(index), self.detector, self.first_row)
+
+    def of_type(self, packet_type: int) -> Packets:
+        """The packets of one type."""
+        return self.once(("type", packet_type), lambda: self.select(self["packet_type"] == packet_type))
+
+    @property
+    def data(self) -> Packets:
+        """Data packets (type 0) of valid parity: the only ones whose fields can be trusted."""
+
+        def select() -> Packets:
+            return self.select((self["packet_type"] == PacketType.DATA) & (self["valid_parity"] == 1))
+
+        return self.once("data", select)
+
+
+def cut(
+    rows: np.ndarray, sizes: Iterable[int] = (), detector: Any = None, clock: ClockState | None = None
+) -> Iterator[Packets]:
+    """The rows in blocks of the given sizes, what is left in a last one, with times carried over the edges."""
+    state = clock or ClockState()
+    start = 0
+    for size in [*sizes, len(rows)]:
+        stop = min(start + size, len(rows))
+        block = BlockClock(rows[start:stop], state)
+        yield Packets.of_rows(rows[start:stop], block, detector, start)
+        start, state = stop, block.after

@@ -1,0 +1,150 @@
+"""PACMAN messages and LArPix-v2 words, to packet rows and back, whole arrays at a time.
+
+Layout (larpix-control, ``format/pacman_msg_format.py`` and ``packet/packet_v2.py``): a message is a header of 8 bytes
+(type, unix second u4, pad, number of words u2) and words of 16 bytes; a data word carries the io_channel, the receipt
+timestamp and the 64 bits of the LArPix packet, bit 0 first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dqm.formats.columns import PACKET_DTYPE, PacketType
+
+HEADER_BYTES = 8
+WORD_BYTES = 16
+
+HEADER = np.dtype([("kind", "S1"), ("unix", "<u4"), ("pad", "u1"), ("words", "<u2")])
+WORD = np.dtype([("kind", "u1"), ("one", "u1"), ("counter", "<u4"), ("pad", "<u2"), ("bits", "<u8")])
+# trigger and sync words put their counter two bytes later
+SIGNAL = np.dtype([("kind", "u1"), ("one", "u1"), ("two", "u1"), ("pad", "u1"), ("counter", "<u4"), ("rest", "<u8")])
+
+DATA_WORD, TRIGGER_WORD, SYNC_WORD = ord("D"), ord("T"), ord("S")
+
+# field of a LArPix-v2 packet -> (first bit, number of bits)
+BITS = {
+    "packet_type": (0, 2),
+    "chip_id": (2, 8),
+    "channel_id": (10, 6),
+    "timestamp": (16, 31),
+    "first_packet": (47, 1),
+    "dataword": (48, 8),
+    "trigger_type": (56, 2),
+    "local_fifo": (58, 2),
+    "shared_fifo": (60, 2),
+    "downstream_marker": (62, 1),
+    "parity": (63, 1),
+    "register_address": (10, 8),
+    "register_data": (18, 8),
+}
+
+
+def field_of(bits: np.ndarray, name: str) -> np.ndarray:
+    """Field `name` of LArPix-v2 packets given as u8, shape (n,)."""
+    first, width = BITS[name]
+    return (bits >> np.uint64(first)) & np.uint64((1 << width) - 1)
+
+
+def has_odd_parity(bits: np.ndarray) -> np.ndarray:
+    """Whether each u8 has an odd number of ones: a valid LArPix packet has."""
+    return (np.bitwise_count(bits) & 1).astype(bool)
+
+
+def decode(payloads: list[np.ndarray], io_groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Packet rows of PACMAN messages (u1 arrays): one timestamp row for each, then its words in order.
+
+    Returns the rows (PACKET_DTYPE), the row at which each message starts, and the number of messages that were cut short
+    or hold bytes beyond their last whole word. Words of other kinds (register access, ping, errors) give no row.
+    """
+    sizes = np.fromiter((len(payload) for payload in payloads), np.int64, len(payloads))
+    n_words = np.maximum(sizes - HEADER_BYTES, 0) // WORD_BYTES
+    whole = sizes >= HEADER_BYTES
+    damaged = int(np.count_nonzero(~whole | ((sizes - HEADER_BYTES) % WORD_BYTES != 0)))
+    payloads = [payload for payload, good in zip(payloads, whole, strict=True) if good]
+    io_groups, n_words = np.asarray(io_groups)[whole], n_words[whole]
+    if not payloads:
+        return np.zeros(0, PACKET_DTYPE), np.zeros(len(sizes), np.int64), damaged
+
+    header = np.concatenate([payload[:HEADER_BYTES] for payload in payloads]).view(HEADER)
+    stop = HEADER_BYTES + n_words * WORD_BYTES
+    pairs = zip(payloads, stop.tolist(), strict=True)
+    words = np.concatenate([payload[HEADER_BYTES:end] for payload, end in pairs]).view(WORD)
+    signals = words.view(SIGNAL)
+
+    message = np.repeat(np.arange(len(payloads)), n_words)
+    kind = words["kind"]
+    known = (kind == DATA_WORD) | (kind == TRIGGER_WORD) | (kind == SYNC_WORD)
+    if not known.all():
+        words, signals, message, kind = words[known], signals[known], message[known], kind[known]
+    per_message = np.bincount(message, minlength=len(payloads))
+    starts = np.concatenate([[0], np.cumsum(per_message + 1)[:-1]]).astype(np.int64)
+
+    rows = np.zeros(len(payloads) + len(words), PACKET_DTYPE)
+    rows["packet_type"][starts] = PacketType.TIMESTAMP
+    rows["timestamp"][starts] = header["unix"]
+    rows["io_group"][starts] = io_groups
+    at = np.arange(len(words)) + message + 1  # each message before it took one row for its timestamp
+    packets = np.zeros(len(words), PACKET_DTYPE)
+    packets["io_group"] = io_groups[message]
+    _fill_data(packets, words, kind == DATA_WORD)
+    _fill_signals(packets, signals, kind)
+    rows[at] = packets
+    every = np.zeros(len(sizes), np.int64)
+    every[whole] = starts
+    every[~whole] = np.concatenate([starts, [len(rows)]])[np.cumsum(whole)[~whole]]
+    return rows, every, damaged
+
+
+def _fill_data(packets: np.ndarray, words: np.ndarray, chosen: np.ndarray) -> None:
+    everything = bool(chosen.all())
+    bits = words["bits"] if everything else words["bits"][chosen]
+    for name in BITS:
+        values = field_of(bits, name)
+        if everything:
+            packets[name] = values
+        else:
+            packets[name][chosen] = values
+    packets["valid_parity"][chosen] = has_odd_parity(bits)
+    packets["io_channel"][chosen] = words["one"][chosen]
+    packets["receipt_timestamp"][chosen] = words["counter"][chosen]
+
+
+def _fill_signals(packets: np.ndarray, signals: np.ndarray, kind: np.ndarray) -> None:
+    for word, packet_type in ((TRIGGER_WORD, PacketType.TRIGGER), (SYNC_WORD, PacketType.SYNC)):
+        chosen = np.flatnonzero(kind == word)
+        packets["packet_type"][chosen] = packet_type
+        packets["trigger_type"][chosen] = signals["one"][chosen]
+        packets["timestamp"][chosen] = signals["counter"][chosen]
+        if packet_type is PacketType.SYNC:
+            packets["dataword"][chosen] = signals["two"][chosen] & 1  # bit 0: clock source
+
+
+def encode_bits(fields: dict[str, np.ndarray]) -> np.ndarray:
+    """LArPix-v2 packets as u8, shape (n,), from their fields, with the parity bit set so that they are valid."""
+    bits = np.zeros(len(next(iter(fields.values()))), np.uint64)
+    for name, values in fields.items():
+        first, width = BITS[name]
+        bits |= (values.astype(np.uint64) & np.uint64((1 << width) - 1)) << np.uint64(first)
+    even = ~has_odd_parity(bits)
+    return bits | (even.astype(np.uint64) << np.uint64(BITS["parity"][0]))
+
+
+def data_words(io_channel: np.ndarray, receipt: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """PACMAN data words (WORD) around LArPix packets."""
+    words = np.zeros(len(bits), WORD)
+    words["kind"], words["one"], words["counter"], words["bits"] = DATA_WORD, io_channel, receipt, bits
+    return words
+
+
+def signal_words(kind: int, one: np.ndarray, two: np.ndarray, counter: np.ndarray) -> np.ndarray:
+    """PACMAN sync words (one: kind, two: clock source) or trigger words (one: trigger bits), as WORD."""
+    signals = np.zeros(len(counter), SIGNAL)
+    signals["kind"], signals["one"], signals["two"], signals["counter"] = kind, one, two, counter
+    return signals.view(WORD)
+
+
+def message(unix: int, words: np.ndarray) -> np.ndarray:
+    """One PACMAN data message as bytes (u1) from its words (WORD)."""
+    header = np.zeros(1, HEADER)
+    header["kind"], header["unix"], header["words"] = b"D", unix, min(len(words), 0xFFFF)
+    return np.concatenate([header.view("u1"), words.view("u1")])

@@ -1,0 +1,1 @@
+"""From files to states: the engine that hands each block to every plot, once."""

@@ -1,0 +1,88 @@
+"""Figures and trends of a processed file as JSON: no NaN, times in UTC."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import plotly.graph_objects as go
+
+from dqm.checks.range_check import judge
+from dqm.records import FileReport
+from plots.base import MEMORY, Trend
+
+
+def figure_json(figure: Any) -> str:
+    """A Plotly figure as JSON, without the memory that a plot may keep in it; TypeError for anything else."""
+    if not isinstance(figure, go.Figure):
+        raise TypeError(f"the plot made a {type(figure).__name__}, expected a Plotly figure")
+    meta = figure.layout.meta
+    if isinstance(meta, dict) and MEMORY in meta:
+        figure = go.Figure(figure)
+        figure.layout.meta = {key: value for key, value in meta.items() if key != MEMORY} or None
+    return figure.to_json(engine="orjson")
+
+
+def trend_json(trend: Trend) -> dict[str, Any]:
+    """Value and unit; with a reason when the value is null, and the verdict when there are limits to judge by."""
+    data: dict[str, Any] = {"value": trend.value, "unit": trend.unit}
+    if trend.value is None and trend.reason:
+        data["reason"] = trend.reason
+    if verdict := judge(trend):
+        data["quality"] = verdict.quality.name.lower()
+    return data
+
+
+def trends_json(report: FileReport) -> dict[str, Any]:
+    """``{"PlotName.trend": {"value": ..., "unit": ...}}`` of all plots of a file."""
+    return {
+        f"{element.name}.{name}": trend_json(trend)
+        for element in report.elements
+        for name, trend in sorted(element.trends.items())
+    }
+
+
+def summary_json(report: FileReport) -> dict[str, Any]:
+    """One file as ``process --json`` prints it: what ``inspect`` says, trends, and plots that gave none."""
+    return {
+        **report.to_json(),
+        "trends": trends_json(report),
+        "broken": {element.name: element.broken for element in report.broken},
+        "unavailable": {element.name: element.unavailable for element in report.elements if element.unavailable},
+    }
+
+
+def folder_of(path: Path, taken: set[str]) -> str:
+    """A folder name for a file: its name, and a number when another file of that name was there before."""
+    name = re.sub(r"[\x00-\x1f/\\]", "_", path.name) or "_"
+    choice, number = name, 1
+    while choice in taken:
+        number += 1
+        choice = f"{name}~{number}"
+    taken.add(choice)
+    return choice
+
+
+def write_figures(report: FileReport, folder: Path) -> None:
+    """``<PlotName>.json`` for each figure and ``trends.json``, each written whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for element in report.elements:
+        if element.figure is None:
+            (folder / f"{element.name}.json").unlink(missing_ok=True)  # of an earlier run, when it still worked
+            continue
+        try:
+            write_whole(folder / f"{element.name}.json", figure_json(element.figure).encode())
+        except (TypeError, ValueError) as error:
+            element.fail("writing its figure", error)
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+    write_whole(folder / "trends.json", orjson.dumps(trends_json(report), option=options) + b"\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes beside `path` and renames, so that nobody sees half a file."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)

@@ -1,0 +1,165 @@
+"""The plot contract: a class in one file, found by itself, that takes packets and updates a figure.
+
+Two kinds. `Plot`: you write ``__call__(packets, fig)`` and the figure is the memory. `MergeablePlot`: you write
+``count(packets)``, which returns numbers that add, and ``draw(state, fig)``, which shows them; only these merge files
+into runs and run in parallel. Copy ``plots/adc_spectrum.py``, or run ``larboard plots new NAME``.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dqm.formats.clock import BlockClock, ClockState
+from dqm.formats.columns import PACKET_DTYPE
+from dqm.formats.packets import Packets
+from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, State, WrongState, tally
+
+__all__ = [
+    "LEVELS",
+    "Extent",
+    "KeyedCounts",
+    "LiveTime",
+    "MergeablePlot",
+    "Packets",
+    "Plot",
+    "Scatter",
+    "Series",
+    "State",
+    "Trend",
+    "WrongState",
+    "decode_arrays",
+    "load_figure",
+    "tally",
+]
+
+LEVELS = ("raw", "packets", "flow", "light", "reco")
+MEMORY = "larboard_state"
+
+Limits = tuple[float | None, float | None]
+"""(low, high); None where there is no limit on that side."""
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A number to follow over time, with all that an axis, a board and an alarm need.
+
+    A `value` of None means that it is not known, and `reason` says why. Outside `warn` it is suspect, outside `alarm` bad.
+    """
+
+    value: float | int | None
+    unit: str
+    range: Limits = (0, None)
+    warn: Limits = (None, None)
+    alarm: Limits = (None, None)
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        value = self.value.item() if isinstance(self.value, np.generic) else self.value
+        if isinstance(value, float) and not math.isfinite(value):
+            value = None
+        object.__setattr__(self, "value", value)
+
+
+class Plot:
+    """A plot whose figure is its memory. Give it a title and write ``__call__``."""
+
+    title: ClassVar[str] = ""
+    level: ClassVar[str] = "packets"
+    fields: ClassVar[tuple[str, ...]] = ()
+    """Columns that the plot asks of packets; files without one of them are not given to it."""
+    version: ClassVar[int] = 1
+    """Raise it when the numbers change: states of another version are counted anew."""
+    log_switch: ClassVar[bool] = False
+    """Whether the page offers a logarithmic vertical axis."""
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def new_figure(self) -> go.Figure:
+        """The figure that the first packets are given with."""
+        return go.Figure()
+
+    def __call__(self, packets: Packets, fig: go.Figure) -> Any:
+        """Takes new packets and updates `fig` (or returns the new figure)."""
+        raise NotImplementedError(f"{self.name} has no __call__(packets, fig)")
+
+    def missing(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """The columns of `fields` that are not among `columns`."""
+        have = set(columns)
+        return tuple(field for field in self.fields if field not in have)
+
+
+class MergeablePlot(Plot):
+    """A plot made of numbers that add: write `count`, `draw`, and `trends` if there are numbers to follow."""
+
+    def count(self, packets: Packets) -> Mapping[str, Any]:
+        """What these packets add, by name: integer arrays, hist.Hist, Scatter, Series, LiveTime, Extent, KeyedCounts.
+
+        Empty packets are legal and give the same names: that is how a state starts.
+        """
+        raise NotImplementedError(f"{self.name} has no count(packets)")
+
+    def draw(self, state: State, fig: go.Figure) -> None:
+        """Shows `state` in `fig`, which is empty. `state.detector` is the geometry, or None when none is known."""
+        raise NotImplementedError(f"{self.name} has no draw(state, fig)")
+
+    def trends(self, state: State) -> dict[str, Trend]:
+        """Numbers to follow; also of an empty state, with value None or 0."""
+        return {}
+
+    def start(self, detector: Any = None) -> State:
+        """The state before the first packet."""
+        state = State(self.name, self.version, detector.geometry_id if detector is not None else None, detector)
+        return state.add(self.count(no_packets(detector)))
+
+    def figure(self, state: State) -> go.Figure:
+        """A new figure of `state`."""
+        fig = self.new_figure()
+        self.draw(state, fig)
+        return fig
+
+    def __call__(self, packets: Packets, fig: go.Figure) -> go.Figure:
+        """Counts `packets` on top of what `fig` remembers, and draws it anew; made of `count` and `draw`."""
+        memory = (fig.layout.meta or {}).get(MEMORY)
+        detector = packets.detector
+        state = State.from_json(memory, detector) if memory else self.start(detector)
+        if state.version != self.version:
+            raise WrongState(f"the figure was made by version {state.version} of {self.name}, this is {self.version}")
+        state.add(self.count(packets))
+        fig.data = ()
+        fig.layout = {}
+        self.draw(state, fig)
+        fig.layout.meta = {**(fig.layout.meta or {}), MEMORY: state.to_json()}
+        return fig
+
+
+def no_packets(detector: Any = None) -> Packets:
+    """A block without rows, with every column."""
+    rows = np.zeros(0, PACKET_DTYPE)
+    return Packets.of_rows(rows, BlockClock(rows, ClockState()), detector)
+
+
+def load_figure(data: Mapping[str, Any]) -> go.Figure:
+    """A figure from its JSON object; arrays come back as arrays (in the JSON they are dicts of type and bytes)."""
+    return go.Figure(decode_arrays(data))
+
+
+def decode_arrays(value: Any) -> Any:
+    """JSON values with each ``{"dtype", "bdata", "shape"}`` that Plotly wrote turned back into an array."""
+    if isinstance(value, Mapping):
+        if value.keys() >= {"dtype", "bdata"}:
+            array = np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"])
+            shape = [int(n) for n in str(value.get("shape", "")).split(",") if n.strip()]
+            return (array.reshape(shape) if shape else array).copy()
+        return {key: decode_arrays(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [decode_arrays(inner) for inner in value]
+    return value

@@ -1,0 +1,221 @@
+"""The tests that every plot gets for free, as plain functions: ``larboard plots test`` and pytest run the same.
+
+Each checks one sentence of the contract over real packets; what it finds is an Outcome, never an exception.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dqm.formats.packets import Packets, cut
+from plots.base import MEMORY, MergeablePlot, Plot, State, decode_arrays, load_figure, no_packets
+from plots.discovery import fault_of
+
+UNIT_IN_BRACKETS = re.compile(r"\[.+\]")
+# Words that are units themselves: an axis of counts, of a rate or of a share, a time, a list of names.
+UNIT_WORDS = ("packets", "events", "hits", "syncs", "triggers", "/s", "fraction", "/ all", "UTC", "io_group", "count")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    sentence: str
+    passed: bool
+    why: str = ""
+
+
+class Unmet(AssertionError):
+    """A sentence of the contract does not hold; the message says where."""
+
+
+def check_plot(plot: type[Plot], rows: np.ndarray, detector: Any = None) -> list[Outcome]:
+    """All sentences of the contract for one plot class, over `rows` (packet rows of a detector)."""
+    if fault := fault_of(plot):
+        return [Outcome("is a plot", False, fault)]
+    return [_outcome(sentence, check, plot, rows, detector) for sentence, check in sentences(plot)]
+
+
+Sentence = tuple[str, Callable[[Any, np.ndarray, Any], None]]
+
+
+def sentences(plot: type[Plot]) -> list[Sentence]:
+    """The sentences that `plot` must keep, each with the function that checks it."""
+    every: list[Sentence] = [
+        ("any cut into blocks gives the same result", same_for_any_cut),
+        ("empty input is legal and changes nothing", empty_changes_nothing),
+        ("stopping and resuming changes nothing", resumes),
+        ("its figure goes through JSON unchanged, without NaN", figure_survives_json),
+        ("its axes have titles with units", axes_have_units),
+    ]
+    if issubclass(plot, MergeablePlot):
+        every += [
+            ("its state goes through JSON unchanged", state_survives_json),
+            ("states of two halves merge to the state of the whole", halves_merge),
+            ("every trend has a unit, and a reason when it is null", trends_are_complete),
+            ("it works without a geometry", works_without_geometry),
+        ]
+    return every
+
+
+def _outcome(sentence: str, check: Callable, plot: type[Plot], rows: np.ndarray, detector: Any) -> Outcome:
+    try:
+        check(plot, rows, detector)
+    except Unmet as error:
+        return Outcome(sentence, False, str(error))
+    except (Exception, SystemExit) as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return Outcome(sentence, False, f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})")
+    return Outcome(sentence, True)
+
+
+def some_cuts(n_rows: int) -> Iterator[list[int]]:
+    """Block sizes to try: whole, single rows at the start, halves, and random ones."""
+    yield []
+    yield [1, 1, 0, 2, 1]
+    yield [n_rows // 2]
+    random = np.random.default_rng(7)
+    for blocks in (3, 17):
+        yield random.multinomial(n_rows, np.full(blocks, 1 / blocks)).tolist()
+
+
+def result(plot: Plot, blocks: Iterable[Packets]) -> go.Figure:
+    """The figure after `blocks`, by the call that works for every plot."""
+    fig = plot.new_figure()
+    for packets in blocks:
+        returned = plot(packets, fig)
+        fig = fig if returned is None else returned
+    return fig
+
+
+def content(figure: go.Figure) -> dict:
+    """A figure as its JSON object with arrays decoded to lists: equal content compares equal, whatever its encoding."""
+    plain = json.loads(figure.to_json(engine="orjson"))
+    (plain.get("layout", {}).get("meta") or {}).pop(MEMORY, None)
+    return _lists(decode_arrays(plain))
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_lists(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def same_for_any_cut(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
+    """Raises Unmet for the first cut whose figure differs from that of the whole."""
+    whole = content(result(plot(), cut(rows, [], detector)))
+    for sizes in some_cuts(len(rows)):
+        if content(result(plot(), cut(rows, sizes, detector))) != whole:
+            raise Unmet(f"blocks of {sizes[:6]} rows give another figure than all {len(rows):,} rows at once")
+
+
+def empty_changes_nothing(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
+    result(plot(), [no_packets(detector)])
+    blocks = list(cut(rows, [len(rows) // 2], detector))
+    with_empty = [no_packets(detector), blocks[0], no_packets(detector), *blocks[1:], no_packets(detector)]
+    if content(result(plot(), with_empty)) != content(result(plot(), blocks)):
+        raise Unmet("empty blocks in between give another figure")
+
+
+def resumes(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
+    """A new object with the figure read back from JSON goes on as if it had never stopped."""
+    first, *rest = cut(rows, [len(rows) // 3], detector)
+    stopped = result(plot(), [first])
+    fig = load_figure(json.loads(stopped.to_json(engine="orjson")))
+    again = plot()
+    for packets in rest:
+        returned = again(packets, fig)
+        fig = fig if returned is None else returned
+    if content(fig) != content(result(plot(), [first, *rest])):
+        raise Unmet("after a restart the figure differs from that of a plot that never stopped")
+
+
+def figure_survives_json(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
+    fig = result(plot(), cut(rows, [], detector))
+    text = fig.to_json(engine="orjson")
+    json.loads(text, parse_constant=_no_constant)
+    if content(load_figure(json.loads(text))) != content(fig):
+        raise Unmet("the figure read back from JSON differs")
+
+
+def _no_constant(name: str) -> None:
+    raise Unmet(f"the figure's JSON holds {name}, expected null")
+
+
+def axes_have_units(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
+    for blocks in (cut(rows, [], detector), [no_packets(detector)]):
+        fig = result(plot(), blocks)
+        layout = fig.to_plotly_json()["layout"]
+        names = [name for name in layout if re.fullmatch(r"[xy]axis\d*", name)] or ["xaxis", "yaxis"]
+        for name in names:
+            if layout.get(name, {}).get("matches"):
+                continue  # a panel that follows another one's axis, which is titled
+            text = (layout.get(name, {}).get("title") or {}).get("text") or ""
+            if not (UNIT_IN_BRACKETS.search(text) or any(word in text for word in UNIT_WORDS)):
+                raise Unmet(f'{name} is titled {text!r}, expected a title with its unit such as "drift time [us]"')
+
+
+def state_survives_json(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
+    made = plot()
+    state = _state(made, cut(rows, [], detector), detector)
+    back = State.from_json(json.loads(json.dumps(state.to_json())), detector)
+    if not same_state(back, state):
+        raise Unmet("the state read back from JSON differs")
+
+
+def halves_merge(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
+    """In either order, bit for bit: integers do not care."""
+    made = plot()
+    first, second = cut(rows, [len(rows) // 2 + 1], detector)
+    whole = _state(made, [first, second], detector)
+    for order in ([first, second], [second, first]):
+        merged = _state(made, [order[0]], detector).merge(_state(made, [order[1]], detector))
+        if not same_state(merged, whole):
+            raise Unmet("merging the states of two halves differs from counting the whole")
+
+
+def trends_are_complete(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
+    made = plot()
+    empty = made.trends(made.start(detector))
+    full = made.trends(_state(made, cut(rows, [], detector), detector))
+    if empty.keys() != full.keys():
+        raise Unmet(f"an empty state has trends {sorted(empty)}, a full one {sorted(full)}: expected the same")
+    for name, trend in [*empty.items(), *full.items()]:
+        if not trend.unit:
+            raise Unmet(f"trend {name} has no unit")
+        if trend.value is None and not trend.reason:
+            raise Unmet(f"trend {name} is null without a reason")
+
+
+def works_without_geometry(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
+    made = plot()
+    state = _state(made, cut(rows, []), None)
+    made.figure(state)
+    made.trends(state)
+
+
+def _state(plot: MergeablePlot, blocks: Iterable[Packets], detector: Any) -> State:
+    state = plot.start(detector)
+    for packets in blocks:
+        state.add(plot.count(packets))
+    return state
+
+
+def same_state(one: State, other: State) -> bool:
+    """Whether two states are equal bit for bit."""
+    if (one.plot, one.version, one.geometry) != (other.plot, other.version, other.geometry):
+        return False
+    mine, theirs = one.to_arrays(), other.to_arrays()
+    return mine.keys() == theirs.keys() and all(
+        mine[key].dtype == theirs[key].dtype and np.array_equal(mine[key], theirs[key]) for key in mine
+    )

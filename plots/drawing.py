@@ -1,0 +1,58 @@
+"""How plots look: the same colours, axes and words on every one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import plotly.graph_objects as go
+
+# Okabe and Ito, "Color Universal Design" (2008), in their order; io_group n always has colour n. Their yellow (#F0E442)
+# is darker and their black grey here, so that a line shows on white and on dark ground.
+OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#C7B800", "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A")
+OUTSIDE_MAP = "#c9b8a3"
+"""Pixels without a value: a colour that viridis does not have."""
+LIMIT_LINE = {"color": "#888888", "width": 1, "dash": "dot"}
+
+
+def colour(number: int) -> str:
+    """The colour of io_group (or class) `number`, counted from 1."""
+    return OKABE_ITO[(number - 1) % len(OKABE_ITO)]
+
+
+def axes(fig: go.Figure, x: str, y: str, **y_options: object) -> None:
+    """Axis titles (with their units) and a quiet frame."""
+    fig.update_layout(
+        xaxis={"title": {"text": x}, "zeroline": False},
+        yaxis={"title": {"text": y}, "zeroline": False, "rangemode": "tozero", **y_options},
+        margin={"l": 64, "r": 16, "t": 16, "b": 48},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+    )
+
+
+def say(fig: go.Figure, text: str) -> None:
+    """A sentence in the middle of a figure that has nothing to show."""
+    fig.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5, font={"size": 14})
+
+
+def steps(fig: go.Figure, x: np.ndarray | Sequence, y: np.ndarray, name: str, colour: str, **options: object) -> None:
+    """A histogram as steps, its bins centred on `x`."""
+    line = {"shape": "hvh", "color": colour, "width": 1.5}
+    fig.add_trace(go.Scatter(x=x, y=y, name=name, mode="lines", line=line, **options))
+
+
+def time_steps(fig: go.Figure, edges: np.ndarray, y: np.ndarray, name: str, colour: str) -> None:
+    """Values over time as steps between `edges` [unix s], shape (n + 1,); nan leaves a gap."""
+    line = {"shape": "hv", "color": colour, "width": 1.5}
+    fig.add_trace(go.Scatter(x=utc(edges), y=np.append(y, y[-1:]), name=name, mode="lines", line=line))
+
+
+def limit(fig: go.Figure, value: float, text: str) -> None:
+    """A threshold as a thin line with its value."""
+    fig.add_hline(y=value, line=LIMIT_LINE, annotation={"text": text, "font": {"size": 10}, "xanchor": "right"})
+
+
+def utc(seconds: np.ndarray) -> list[str]:
+    """Unix seconds as times that Plotly reads, UTC."""
+    return [datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S") for second in seconds.tolist()]

@@ -1,0 +1,1 @@
+"""One plot of each kind to start from; `larboard plots new` copies them."""

@@ -1,0 +1,55 @@
+"""Packets of each type per second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from plots.base import LiveTime, MergeablePlot, Packets, Series, State, Trend, tally
+from plots.drawing import OKABE_ITO, axes, say, time_steps
+
+TYPES = ("data", "test", "config write", "config read", "timestamp", "message", "sync", "trigger")
+N_TYPES = 256  # packet_type is a u1: a damaged row may hold anything
+
+
+class PacketRate(MergeablePlot):
+    title = "Packet rate by type"
+    fields = ("packet_type", "timestamp", "io_group")
+    log_switch = True
+
+    def count(self, packets: Packets) -> Mapping[str, Any]:
+        types = packets["packet_type"]
+        return {
+            "by_type": tally((N_TYPES,), types),
+            "per_second": Series.of(packets["unix_time"], np.minimum(types, len(TYPES)), len(TYPES) + 1),
+            "live": LiveTime.of(packets),
+        }
+
+    def draw(self, state: State, fig: go.Figure) -> None:
+        series = state["per_second"]
+        edges, rates = series.per_second()
+        for number in np.flatnonzero(series.counts.any(axis=0)).tolist():
+            name = TYPES[number] if number < len(TYPES) else "unknown type"
+            time_steps(fig, edges, rates[:, number], name, OKABE_ITO[number % len(OKABE_ITO)])
+        if not len(series.seconds):
+            untimed = int(state["by_type"].sum())
+            say(fig, f"{untimed:,} packets without a time (no timestamp packets)" if untimed else "No packets yet")
+        axes(fig, x="time (UTC)", y="packets/s")
+
+    def trends(self, state: State) -> dict[str, Trend]:
+        by_type = state["by_type"]
+        live = state["live"].longest()
+        rate = by_type[0] / live if live >= 1 else None
+        return {
+            "packets": Trend(by_type.sum(), "packets"),
+            "data_packets": Trend(by_type[0], "packets"),
+            "timestamp_packets": Trend(by_type[4], "packets"),
+            "sync_packets": Trend(by_type[6], "packets"),
+            "trigger_packets": Trend(by_type[7], "packets"),
+            "config_packets": Trend(by_type[2] + by_type[3], "packets"),
+            # pacmon's shift board turns yellow at 2e5 and red at 2e6 packets/s
+            "data_rate_hz": Trend(rate, "Hz", warn=(None, 2e5), alarm=(None, 2e6), reason="live time below 1 s"),
+        }

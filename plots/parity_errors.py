@@ -1,0 +1,56 @@
+"""Data packets of invalid parity: bits flipped on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from plots.base import MergeablePlot, Packets, Series, State, Trend, tally
+from plots.drawing import axes, colour, limit, say, time_steps
+
+WARN, ALARM = 1e-4, 1e-3  # fraction per PACMAN, pacmon
+
+
+class ParityErrors(MergeablePlot):
+    title = "Fraction of data packets with invalid parity"
+    fields = ("packet_type", "valid_parity", "io_group")
+    log_switch = True
+
+    def count(self, packets: Packets) -> Mapping[str, Any]:
+        data = packets.of_type(0)
+        invalid = (data["valid_parity"] != 1).astype(np.int64)
+        # columns: io_group * 2 + invalid; io_groups above 63 (no detector has them) share the last pair
+        column = np.minimum(data["io_group"], 63).astype(np.int64) * 2 + invalid
+        return {
+            "by_group": tally((256, 2), data["io_group"], invalid),
+            "per_second": Series.of(data["unix_time"], column, 128),
+        }
+
+    def draw(self, state: State, fig: go.Figure) -> None:
+        series, total = state["per_second"], state["by_group"].sum()
+        edges, rates = series.per_second()
+        rates = rates.reshape(-1, 64, 2)
+        for io_group in np.flatnonzero(np.nansum(rates, axis=(0, 2))).tolist():
+            every = rates[:, io_group].sum(axis=1)
+            fraction = np.divide(rates[:, io_group, 1], every, out=np.full(len(every), np.nan), where=every > 0)
+            time_steps(fig, edges, fraction, f"io_group {io_group}", colour(io_group))
+        if total and len(series.seconds):
+            limit(fig, ALARM, f"bad above {ALARM:g}")
+        elif total:
+            say(fig, f"{total:,} data packets without a time; {state['by_group'][:, 1].sum():,} of invalid parity")
+        else:
+            say(fig, "No data packets yet")
+        axes(fig, x="time (UTC)", y="invalid / all data packets")
+
+    def trends(self, state: State) -> dict[str, Trend]:
+        total, invalid = state["by_group"].sum(), state["by_group"][:, 1].sum()
+        fraction = invalid / total if total else None
+        return {
+            "invalid_parity": Trend(invalid, "packets"),
+            "invalid_parity_fraction": Trend(
+                fraction, "fraction", range=(0, 1), warn=(None, WARN), alarm=(None, ALARM), reason="no data packets"
+            ),
+        }

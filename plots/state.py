@@ -1,0 +1,418 @@
+"""What a mergeable plot remembers: named leaves that add, whatever the order and the cuts.
+
+A leaf is an integer array, a hist.Hist, or one of the small classes below. Each has a size that the input cannot blow
+up, so a state stays bounded for any file, and each is exact: adding the parts gives what counting the whole gives.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+TICKS_PER_SECOND = 10_000_000
+
+
+class WrongState(ValueError):
+    """Two states that must not merge, or a leaf that cannot add; the message says why."""
+
+
+class Scatter:
+    """An increment to an array of `size` zeros: `values` at the places `index` (repeats add up). Cheap when few change."""
+
+    def __init__(self, size: int, index: np.ndarray, values: np.ndarray | int = 1):
+        self.size = size
+        self.index = index
+        self.values = values
+
+    def onto(self, array: np.ndarray | None) -> np.ndarray:
+        array = np.zeros(self.size, np.int64) if array is None else array
+        if len(array) != self.size:
+            raise WrongState(f"cannot add {self.size} places to an array of {len(array)}")
+        np.add.at(array, self.index, self.values)
+        return array
+
+
+class Series:
+    """Counts in time bins of whole seconds, shape (n_bin, n_column), int64; at most `LIMIT` bins.
+
+    Bins start at 1 s. When more than LIMIT are occupied the width doubles (bins stay aligned to multiples of it) until
+    they fit. The width depends only on which seconds are occupied, so any order of adding gives the same bins.
+    """
+
+    LIMIT: ClassVar[int] = 4096
+
+    def __init__(self, seconds: np.ndarray, counts: np.ndarray, width: int = 1):
+        self.seconds = seconds
+        """Start of each bin [unix s], ascending, shape (n_bin,)."""
+        self.counts = counts
+        self.width = width
+        self._coarsen()
+
+    @classmethod
+    def of(cls, unix_time: np.ndarray, column: np.ndarray, n_columns: int, weights: np.ndarray | None = None) -> Series:
+        """Counts (or sums of integer `weights`) per second and column; rows whose time is unknown (below 0) are left out."""
+        known = unix_time >= 0
+        if not known.all():
+            unix_time, column = unix_time[known], column[known]
+            weights = weights[known] if weights is not None else None
+        if not len(unix_time):
+            return cls(np.zeros(0, np.int64), np.zeros((0, n_columns), np.int64))
+        first, last = int(unix_time.min()), int(unix_time.max())
+        if last - first < cls.LIMIT:
+            seconds, place = np.arange(first, last + 1), unix_time - first
+        else:
+            seconds, place = np.unique(unix_time, return_inverse=True)
+        key = place * n_columns + column
+        if weights is None:
+            counts = np.bincount(key, minlength=len(seconds) * n_columns)
+        else:
+            counts = np.zeros(len(seconds) * n_columns, np.int64)
+            np.add.at(counts, key, weights)
+        counts = counts.astype(np.int64).reshape(len(seconds), n_columns)
+        present = np.bincount(place, minlength=len(seconds)) > 0
+        return cls(seconds[present], counts[present])
+
+    def __iadd__(self, other: Series) -> Series:
+        if not len(other.seconds):
+            return self
+        width = max(self.width, other.width)
+        mine, theirs = self._at(width), other._at(width)
+        if len(mine[0]) and np.isin(theirs[0], mine[0]).all():
+            self.seconds, self.counts = mine[0], np.array(mine[1])
+            self.counts[np.searchsorted(mine[0], theirs[0])] += theirs[1]
+        else:
+            self.seconds, self.counts = _add_up(np.append(mine[0], theirs[0]), np.concatenate([mine[1], theirs[1]]))
+        self.width = width
+        self._coarsen()
+        return self
+
+    def _at(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        if width == self.width:
+            return self.seconds, self.counts
+        return _add_up(self.seconds // width * width, self.counts)
+
+    def _coarsen(self) -> None:
+        while len(self.seconds) > self.LIMIT:
+            self.seconds, self.counts = self._at(self.width * 2)
+            self.width *= 2
+
+    def per_second(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges [unix s], shape (n + 1,), and rates [1/s], shape (n, n_column); nan in gaps, where nothing came."""
+        ends = self.seconds + self.width
+        gap = np.flatnonzero(ends[:-1] < self.seconds[1:]) + 1
+        starts = np.insert(self.seconds, gap, ends[gap - 1])
+        rates = np.insert(self.counts / self.width, gap, np.nan, axis=0)
+        return np.append(starts, ends[-1:]), rates
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {"seconds": self.seconds, "counts": self.counts, "width": np.array(self.width)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Series:
+        return cls(arrays["seconds"].copy(), arrays["counts"].copy(), int(arrays["width"]))
+
+
+def _add_up(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    distinct, inverse = np.unique(keys, return_inverse=True)
+    total = np.zeros((len(distinct), *counts.shape[1:]), np.int64)
+    np.add.at(total, inverse, counts)
+    return distinct, total
+
+
+class LiveTime:
+    """When each io_group was alive: spans of its PPS-corrected ticks, joined over gaps of at most 2 s.
+
+    Spans are (first, last) in ticks of 0.1 us. Files of a run unite by adding. At most LIMIT spans are kept for an
+    io_group; when there are more, the gap that is bridged doubles, which again does not depend on the order of adding.
+    """
+
+    GAP_TICKS: ClassVar[int] = 2 * TICKS_PER_SECOND
+    LIMIT: ClassVar[int] = 512
+
+    def __init__(self, spans: dict[int, list[tuple[int, int]]] | None = None, gap: dict[int, int] | None = None):
+        self.spans = spans or {}
+        self.gap = gap or {}
+
+    @classmethod
+    def of(cls, packets: Any) -> LiveTime:
+        """Of the data of valid parity, syncs and triggers in `packets`; counted once a block, whoever asks."""
+        return packets.once("live_time", lambda: cls._count(packets))
+
+    @classmethod
+    def _count(cls, packets: Any) -> LiveTime:
+        types, time = packets["packet_type"], packets["time_ticks"]
+        counted = ((types == 0) & (packets["valid_parity"] == 1)) | (types == 6) | (types == 7)
+        groups, time = packets["io_group"][counted], time[counted]
+        earliest, latest = np.full(256, np.iinfo(np.int64).max), np.full(256, np.iinfo(np.int64).min)
+        np.minimum.at(earliest, groups, time)
+        np.maximum.at(latest, groups, time)
+        live = cls()
+        for group in np.flatnonzero(latest >= earliest).tolist():
+            first, last = int(earliest[group]), int(latest[group])
+            if last - first <= cls.GAP_TICKS:
+                live._join(group, [(first, last)])
+                continue
+            own = np.sort(time[groups == group])
+            edges = np.flatnonzero(np.diff(own) > cls.GAP_TICKS)
+            starts, stops = own[np.append(0, edges + 1)], own[np.append(edges, len(own) - 1)]
+            live._join(group, list(zip(starts.tolist(), stops.tolist(), strict=True)))
+        return live
+
+    def __iadd__(self, other: LiveTime) -> LiveTime:
+        for group, spans in other.spans.items():
+            self._join(group, spans, other.gap.get(group, self.GAP_TICKS))
+        return self
+
+    def _join(self, group: int, spans: list[tuple[int, int]], gap: int = GAP_TICKS) -> None:
+        gap = max(gap, self.gap.get(group, self.GAP_TICKS))
+        joined = _bridge(sorted([*self.spans.get(group, []), *spans]), gap)
+        while len(joined) > self.LIMIT:
+            gap *= 2
+            joined = _bridge(joined, gap)
+        self.spans[group] = joined
+        if gap > self.GAP_TICKS:
+            self.gap[group] = gap
+
+    def seconds(self, io_group: int) -> float:
+        """Live time of one io_group [s]; 0 when it sent nothing."""
+        return sum(last - first for first, last in self.spans.get(io_group, [])) / TICKS_PER_SECOND
+
+    def longest(self) -> float:
+        """Live time of the detector [s]: that of the io_group that was alive longest."""
+        return max(map(self.seconds, self.spans), default=0.0)
+
+    def per_second(self, counts: np.ndarray, io_group: np.ndarray) -> np.ndarray:
+        """Rates [Hz] of `counts`, shape (n,), by the live time of the io_group of each; nan where that is below 1 s."""
+        live = np.array([self.seconds(group) for group in range(256)])[io_group]
+        return np.divide(counts, live, out=np.full(len(counts), np.nan), where=live >= 1)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        rows = [(group, first, last) for group, spans in sorted(self.spans.items()) for first, last in spans]
+        return {
+            "spans": np.array(rows, np.int64).reshape(-1, 3),
+            "gap": np.array(sorted(self.gap.items()), np.int64).reshape(-1, 2),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LiveTime:
+        spans: dict[int, list[tuple[int, int]]] = {}
+        for group, first, last in arrays["spans"].tolist():
+            spans.setdefault(group, []).append((first, last))
+        return cls(spans, dict(arrays["gap"].tolist()))
+
+
+def _bridge(spans: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for first, last in spans:
+        if joined and first - joined[-1][1] <= gap:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+class Extent:
+    """Smallest and largest value seen in each of n places, int64, shape (n,); `seen` says where there was one."""
+
+    NOTHING: ClassVar[int] = np.iinfo(np.int64).max
+
+    def __init__(self, low: np.ndarray, high: np.ndarray):
+        self.low = low
+        self.high = high
+
+    @classmethod
+    def of(cls, size: int, index: np.ndarray, values: np.ndarray) -> Extent:
+        low, high = np.full(size, cls.NOTHING), np.full(size, -cls.NOTHING)
+        np.minimum.at(low, index, values)
+        np.maximum.at(high, index, values)
+        return cls(low, high)
+
+    @property
+    def seen(self) -> np.ndarray:
+        return self.high >= self.low
+
+    def __iadd__(self, other: Extent) -> Extent:
+        np.minimum(self.low, other.low, out=self.low)
+        np.maximum(self.high, other.high, out=self.high)
+        return self
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {"low": self.low, "high": self.high}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Extent:
+        return cls(arrays["low"].copy(), arrays["high"].copy())
+
+
+class KeyedCounts:
+    """Counts of integer keys out of a range too large for an array; at most LIMIT keys, the smallest; `total` counts all.
+
+    Which keys stay depends only on the keys that were seen, and a key that stays was never dropped before, so its
+    count is exact.
+    """
+
+    LIMIT: ClassVar[int] = 1 << 19
+
+    def __init__(self, keys: np.ndarray, counts: np.ndarray, total: int):
+        self.keys = keys[: self.LIMIT]
+        self.counts = counts[: self.LIMIT]
+        self.total = total
+
+    @classmethod
+    def of(cls, keys: np.ndarray) -> KeyedCounts:
+        distinct, counts = np.unique(keys.astype(np.int64), return_counts=True)
+        return cls(distinct, counts.astype(np.int64), len(keys))
+
+    def __iadd__(self, other: KeyedCounts) -> KeyedCounts:
+        if other.total:
+            keys, counts = _add_up(np.append(self.keys, other.keys), np.append(self.counts, other.counts))
+            self.__init__(keys, counts, self.total + other.total)  # type: ignore[misc]
+        return self
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {"keys": self.keys, "counts": self.counts, "total": np.array(self.total)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> KeyedCounts:
+        return cls(arrays["keys"].copy(), arrays["counts"].copy(), int(arrays["total"]))
+
+
+KINDS: dict[str, Any] = {cls.__name__: cls for cls in (Series, LiveTime, Extent, KeyedCounts)}
+
+
+def tally(shape: tuple[int, ...], *index: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Counts of index tuples, int64, of `shape`: ``tally((256, 256), io_group, dataword)[g, a]``. Out of range raises.
+
+    With integer `weights` their sum instead of the count.
+    """
+    flat = np.ravel_multi_index([np.asarray(i, np.intp) for i in index], shape) if len(index) > 1 else index[0]
+    size = int(np.prod(shape))
+    if weights is None:
+        counts = np.bincount(flat, minlength=size)
+        if len(counts) > size:
+            raise IndexError(f"index {len(counts) - 1} is outside {shape}")
+        return counts.astype(np.int64, copy=False).reshape(shape)
+    total = np.zeros(size, np.int64)
+    np.add.at(total, flat, weights)
+    return total.reshape(shape)
+
+
+class State(dict):
+    """The leaves of one plot by name, with what they belong to: plot name, plot version, geometry id.
+
+    `detector` is not part of the state: who reads one back hands it over.
+    """
+
+    def __init__(self, plot: str, version: int, geometry: str | None, detector: Any = None):
+        super().__init__()
+        self.plot = plot
+        self.version = version
+        self.geometry = geometry
+        self.detector = detector
+
+    def add(self, increment: Mapping[str, Any]) -> State:
+        """Adds what a plot counted in a block; raises WrongState for a leaf that cannot add."""
+        for name, leaf in increment.items():
+            if isinstance(leaf, Scatter):
+                self[name] = leaf.onto(self.get(name))
+            elif name not in self:
+                self[name] = _own(name, leaf)
+            elif isinstance(leaf, np.ndarray) and leaf.shape != self[name].shape:
+                raise WrongState(
+                    f"leaf {name!r} of {self.plot} changed its shape from {self[name].shape} to {leaf.shape}"
+                )
+            else:
+                self[name] += leaf
+        return self
+
+    def merge(self, other: State) -> State:
+        """Adds another state of the same plot, version and geometry; raises WrongState for any other."""
+        for what in ("plot", "version", "geometry"):
+            if getattr(self, what) != getattr(other, what):
+                raise WrongState(
+                    f"cannot merge {what} {getattr(other, what)!r} into {getattr(self, what)!r} of {self.plot}"
+                )
+        return self.add(other)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All leaves as plain arrays, for one npz file: ``name`` or ``name.Kind.part``."""
+        arrays: dict[str, np.ndarray] = {}
+        for name, leaf in self.items():
+            if isinstance(leaf, np.ndarray):
+                arrays[name] = leaf
+            elif type(leaf).__name__ in KINDS:
+                arrays |= {f"{name}.{type(leaf).__name__}.{part}": array for part, array in leaf.to_arrays().items()}
+            else:
+                arrays[f"{name}.Hist.json"] = np.frombuffer(_hist_to_json(leaf).encode(), np.uint8)
+        return arrays
+
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> State:
+        """Fills this state from `to_arrays`."""
+        parts: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+        for key, array in arrays.items():
+            name, *rest = key.split(".")
+            if rest:
+                parts.setdefault((name, rest[0]), {})[rest[1]] = array
+            else:
+                self[name] = array.copy()
+        for (name, kind), leaf in parts.items():
+            self[name] = _hist_from_json(leaf["json"].tobytes()) if kind == "Hist" else KINDS[kind].from_arrays(leaf)
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON-ready values; arrays are a compressed npz in base64, so they come back bit for bit."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **self.to_arrays())
+        arrays = base64.b64encode(buffer.getvalue()).decode()
+        return {"plot": self.plot, "version": self.version, "geometry": self.geometry, "arrays": arrays}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], detector: Any = None) -> State:
+        state = cls(data["plot"], data["version"], data["geometry"], detector)
+        with np.load(io.BytesIO(base64.b64decode(data["arrays"])), allow_pickle=False) as arrays:
+            return state.load_arrays(arrays)
+
+
+def _own(name: str, leaf: Any) -> Any:
+    """A copy of a first leaf that later ones are added to."""
+    if "." in name:
+        raise WrongState(f"leaf {name!r}: a name has no dot")
+    if isinstance(leaf, np.ndarray):
+        if leaf.dtype.kind not in "iuf":
+            raise WrongState(f"leaf {name!r} is an array of {leaf.dtype}, expected numbers that add")
+        # counts outgrow the small types that columns have
+        return leaf.astype(np.float64 if leaf.dtype.kind == "f" else np.int64)
+    if type(leaf).__name__ in KINDS:
+        return KINDS[type(leaf).__name__].from_arrays({part: np.array(a) for part, a in leaf.to_arrays().items()})
+    if hasattr(leaf, "_to_uhi_"):
+        _check_hist(name, leaf)
+        return leaf.copy()
+    raise WrongState(f"leaf {name!r} is {type(leaf).__name__}; a state holds arrays, hist.Hist or {', '.join(KINDS)}")
+
+
+def _check_hist(name: str, leaf: Any) -> None:
+    storage = leaf.storage_type.__name__
+    if "Mean" in storage:
+        raise WrongState(
+            f"leaf {name!r} has storage {storage}, which does not merge exactly: keep count, sum, sum of squares"
+        )
+    if any(axis.traits.growth for axis in leaf.axes):
+        raise WrongState(f"leaf {name!r} has a growing axis, which is not bounded: give it fixed edges")
+
+
+def _hist_to_json(leaf: Any) -> str:
+    import uhi.io.json
+
+    return json.dumps(leaf, default=uhi.io.json.default)
+
+
+def _hist_from_json(data: bytes) -> Any:
+    import hist
+    import uhi.io.json
+
+    return hist.Hist(json.loads(data, object_hook=uhi.io.json.object_hook))

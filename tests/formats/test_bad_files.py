@@ -1,0 +1,308 @@
+"""Bad input is normal input: each case is a state and one sentence, and never a crash, a hang or a followed link."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from dqm.formats import UnreadableFile, identify, open_file
+from dqm.formats.columns import PACKET_DTYPE
+from dqm.ingest.oneshot import Sources, inspect
+from tests.conftest import packets_of, some_packets
+
+Make = Callable[[Path], None]
+
+
+def with_packets(**options: object) -> Make:
+    def make(path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            file.create_group("_header").attrs["version"] = "2.4"
+            file.create_dataset("packets", **options)
+
+    return make
+
+
+def truncated(keep: float) -> Make:
+    def make(path: Path) -> None:
+        with_packets(data=some_packets(5000), chunks=(100,))(path)
+        os.truncate(path, int(path.stat().st_size * keep))
+
+    return make
+
+
+def a_group(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group("packets")
+
+
+def external_link(path: Path) -> None:
+    with_packets(data=some_packets(100))(path.with_name("other.h5"))
+    with h5py.File(path, "w") as file:
+        file["packets"] = h5py.ExternalLink("other.h5", "/packets")
+
+
+def soft_link_to_external(path: Path) -> None:
+    external_link(path.with_name("between.h5"))
+    with h5py.File(path, "w") as file:
+        file["away"] = h5py.ExternalLink("other.h5", "/")
+        file["packets"] = h5py.SoftLink("/away/packets")
+
+
+def soft_link_circle(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["packets"] = h5py.SoftLink("/there")
+        file["there"] = h5py.SoftLink("/packets")
+
+
+def virtual_dataset(path: Path) -> None:
+    with_packets(data=some_packets(100))(path.with_name("other.h5"))
+    layout = h5py.VirtualLayout((100,), PACKET_DTYPE)
+    layout[:] = h5py.VirtualSource("other.h5", "packets", (100,))
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("packets", layout)
+
+
+def external_storage(path: Path) -> None:
+    path.with_name("values.bin").write_bytes(bytes(3600))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("packets", (100,), PACKET_DTYPE, external=[(path.with_name("values.bin"), 0, 3600)])
+
+
+def foreign_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["measurements"] = np.arange(5)
+
+
+def floats(path: Path) -> None:
+    rows = np.zeros(10, [(name, "f8") for name in PACKET_DTYPE.names or ()])
+    rows["timestamp"] = np.nan
+    with_packets(data=rows)(path)
+
+
+def raw_without_headers_column(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group("meta")
+        file.create_dataset("msgs", (3,), h5py.vlen_dtype(np.uint8))
+        file.create_dataset("msg_headers", data=np.zeros(3))
+
+
+def raw_of_floats(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("msgs", (3,), h5py.vlen_dtype(np.float64))
+        file.create_dataset("msg_headers", data=np.zeros(3, [("io_groups", "u1")]))
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+NO_COLUMN = np.dtype([(name, PACKET_DTYPE[name]) for name in PACKET_DTYPE.names or () if name != "io_group"])
+
+# name -> how it is made, what the reason must say
+UNREADABLE: dict[str, tuple[Make, str]] = {
+    "empty": (lambda path: path.touch(), "is empty"),
+    "a text file": (lambda path: path.write_text("hello"), "not an HDF5 file"),
+    "a missing file": (lambda path: None, "No such file"),
+    "a directory": (lambda path: path.mkdir(), "not a regular file"),
+    "a named pipe": (fifo, "not a regular file"),
+    "only the signature": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"), "cannot be read|not an HDF5"),
+    "cut in half": (truncated(0.5), "truncated: .* bytes, expected"),
+    "cut after its head": (truncated(0.02), "truncated|cannot be read"),
+    "a group called packets": (a_group, "is a group, expected a dataset"),
+    "an external link": (external_link, "external link .* not followed"),
+    "a soft link to an external link": (soft_link_to_external, "external link .* not followed"),
+    "soft links in a circle": (soft_link_circle, "circle|has no dataset"),
+    "a virtual dataset": (virtual_dataset, "in other files, which are not followed"),
+    "external storage": (external_storage, "in other files, which are not followed"),
+    "foreign HDF5": (foreign_hdf5, "no known format; it holds measurements"),
+    "HDF5 with nothing in it": (lambda path: h5py.File(path, "w").close(), "it holds nothing"),
+    "a plain array": (with_packets(data=np.arange(10)), "plain array"),
+    "a table of floats": (floats, "is float64, expected an integer"),
+    "a column missing": (with_packets(data=np.zeros(5, NO_COLUMN)), "no column 'io_group'"),
+    "two dimensions": (with_packets(data=np.zeros((3, 3), PACKET_DTYPE)), "2 dimensions, expected 1"),
+    "a scalar": (with_packets(data=np.zeros((), PACKET_DTYPE)), "0 dimensions, expected 1"),
+    "a giant chunk": (with_packets(shape=(10**8,), dtype=PACKET_DTYPE, chunks=(10**8,)), "has chunks of 3433 MiB"),
+    "a column of arrays": (
+        with_packets(data=np.zeros(5, [*NO_COLUMN.descr, ("io_group", "u1", (4,))])),
+        "expected an integer",
+    ),
+    "raw without io_groups": (raw_without_headers_column, "no column 'io_groups'"),
+    "raw messages of floats": (raw_of_floats, "expected byte strings"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_file_that_cannot_be_read_gets_a_state_and_a_sentence(case: str, tmp_path: Path) -> None:
+    make, reason = UNREADABLE[case]
+    path = tmp_path / "bad.h5"
+    make(path)
+    report = inspect(path, Sources())
+    assert report.state == "quarantined"
+    assert report.rows is None
+    assert report.reason
+    assert "\n" not in report.reason
+    with pytest.raises(UnreadableFile, match=reason):
+        open_file(path).close()
+
+
+def test_a_file_locked_by_its_writer_is_growing_not_quarantined(tmp_path: Path) -> None:
+    path = tmp_path / "packets.h5"
+    code = (
+        "import h5py, numpy, sys; f = h5py.File(sys.argv[1], 'w'); f['packets'] = numpy.zeros(5); f.flush();"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        report = inspect(path, Sources())
+        assert report.state == "growing"
+        assert report.rows is None
+        assert "is being written" in (report.reason or "")
+    finally:
+        writer.communicate()
+    with pytest.raises(UnreadableFile, match="plain array"):  # closed: now it is judged by what it holds
+        open_file(path).close()
+
+
+def test_a_damaged_chunk_costs_its_block_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "packets.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("_header").attrs["version"] = "2.4"
+        dset = file.create_dataset("packets", data=some_packets(200_000), chunks=(65_536,), compression="gzip")
+        broken = dset.id.get_chunk_info(1).byte_offset
+    with open(path, "r+b") as file:
+        file.seek(broken + 100)
+        file.write(bytes(range(200)))
+    report = inspect(path, Sources())
+    assert report.state == "partial"
+    assert report.rows == 200_000 - 65_536
+    assert "rows 65,536 to 131,071 cannot be read" in (report.reason or "")
+
+
+def test_rows_that_are_declared_but_not_stored_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "packets.h5"
+    with_packets(shape=(10**15,), dtype=PACKET_DTYPE, chunks=(1000,), maxshape=(None,))(path)
+    with h5py.File(path, "a") as file:
+        file["packets"][:1500] = some_packets(1500)
+    report = inspect(path, Sources())
+    assert report.state == "partial"
+    assert report.rows == 2000  # two chunks are stored
+    assert "declares 1,000,000,000,000,000 rows but stores only 2,000" in (report.reason or "")
+
+
+def test_values_that_a_field_cannot_have_are_refused(packet_file: Callable) -> None:
+    rows = some_packets(100).astype([(name, "<i8") for name in PACKET_DTYPE.names or ()])
+    rows["io_group"][7] = 300
+    report = inspect(packet_file(rows), Sources())
+    assert report.state == "partial"
+    assert "column 'io_group' of packets holds values outside uint8" in (report.reason or "")
+
+
+def test_packets_without_timestamps_have_no_absolute_time(packet_file: Callable) -> None:
+    report = inspect(packet_file(packets_of(100, valid_parity=1, io_group=1)), Sources())
+    assert report.state == "ok"
+    assert report.start is None
+    assert "no timestamp packets" in (report.reason or "")
+
+
+def test_a_file_without_rows_says_so(packet_file: Callable) -> None:
+    report = inspect(packet_file(packets_of(0)), Sources())
+    assert (report.state, report.rows) == ("ok", 0)
+    assert report.reason == "no packets in it"
+
+
+def test_time_going_backwards_is_said(packet_file: Callable) -> None:
+    rows = some_packets(1000)
+    rows["timestamp"][500] = 1_600_000_000
+    report = inspect(packet_file(rows), Sources())
+    assert "unix time goes backwards 1 times" in (report.reason or "")
+    assert "jumps by more than 2 s 1 times" in (report.reason or "")
+
+
+def test_a_clock_that_falls_back_without_a_pps_is_said(packet_file: Callable) -> None:
+    rows = packets_of(100, io_group=1, valid_parity=1, timestamp=np.tile(np.arange(50) * 200_000, 2))
+    report = inspect(packet_file(rows), Sources())
+    assert "clock of an io_group goes backwards 1 times" in (report.reason or "")
+
+
+def test_ids_outside_every_geometry_are_said(packet_file: Callable) -> None:
+    rows = packets_of(100, io_group=77, chip_id=3, valid_parity=1)
+    report = inspect(packet_file(rows), Sources())
+    assert report.geometry is None
+    assert "fit none of the known geometries" in (report.reason or "")
+
+
+def test_some_ids_outside_a_configured_geometry_are_counted(packet_file: Callable) -> None:
+    rows = packets_of(100, io_group=1, io_channel=1, chip_id=11, valid_parity=1)
+    rows["chip_id"][:3] = 200
+    report = inspect(packet_file(rows), Sources(name="demo"))
+    assert "3 of 100 data packets have ids outside geometry demo" in (report.reason or "")
+
+
+def test_raw_messages_that_are_cut_short_make_the_file_partial(tmp_path: Path) -> None:
+    path = tmp_path / "raw.h5"
+    with h5py.File(path, "w") as file:
+        msgs = file.create_dataset("msgs", (3,), h5py.vlen_dtype(np.uint8))
+        for number, size in enumerate((24, 13, 8)):
+            msgs[number] = np.frombuffer(b"D" + bytes(size - 1), np.uint8)
+        file["msg_headers"] = np.ones(3, [("io_groups", "u1")])
+    report = inspect(path, Sources())
+    assert report.state == "partial"
+    assert "1 messages at 0 to 2 are cut short" in (report.reason or "")
+
+
+def test_a_raw_file_whose_datasets_differ_in_length_reads_the_shorter(tmp_path: Path) -> None:
+    path = tmp_path / "raw.h5"
+    with h5py.File(path, "w") as file:
+        msgs = file.create_dataset("msgs", (3,), h5py.vlen_dtype(np.uint8))
+        for number in range(3):
+            msgs[number] = np.frombuffer(b"D" + bytes(7), np.uint8)
+        file["msg_headers"] = np.ones(2, [("io_groups", "u1")])
+    report = inspect(path, Sources())
+    assert (report.state, report.rows) == ("partial", 2)
+    assert "3 messages but 2 headers" in (report.reason or "")
+
+
+def test_identify_asks_content_not_name(tmp_path: Path) -> None:
+    path = tmp_path / "binary-0000001-2024_07_08_13_37_42_CDT.h5"
+    with_packets(data=some_packets(10))(path)
+    assert identify(path).format == "packets"
+
+
+@pytest.mark.parametrize(
+    ("head", "version"),
+    [(b"Star" + bytes(60), "MPD"), (b"FTar" + bytes(60), None), (bytes.fromhex("46426567") + bytes(60), "MPD"), (bytes(16) + b"P*P*" + bytes(9), "ADC64")],
+)
+def test_light_files_are_known_by_their_first_bytes(tmp_path: Path, head: bytes, version: str | None) -> None:
+    path = tmp_path / "run.data"
+    path.write_bytes(head)
+    if version is None:
+        with pytest.raises(UnreadableFile, match="no known light format"):
+            identify(path)
+    else:
+        assert (identify(path).format, identify(path).version) == ("light", version)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_flipped_bytes_anywhere_never_crash_the_reader(tmp_path: Path, seed: int) -> None:
+    """A small corpus of its kind; the long one comes with the service."""
+    path = tmp_path / "flipped.h5"
+    with_packets(data=some_packets(2000), chunks=(100,), compression="gzip" if seed % 2 else None)(path)
+    random = np.random.default_rng(seed)
+    content = bytearray(path.read_bytes())
+    limit = 3000 if seed % 3 else len(content)  # mostly in the metadata, where it hurts
+    for place in random.integers(0, limit, 12).tolist():
+        content[place] = int(random.integers(256))
+    path.write_bytes(content)
+    report = inspect(path, Sources())
+    assert report.state in ("ok", "partial", "quarantined", "growing")
+    if report.state != "ok":
+        assert report.reason

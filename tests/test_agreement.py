@@ -1,0 +1,234 @@
+"""Agreement with the peers' files and numbers (LARBOARD_SAMPLES): what others counted, injected and placed."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from dqm.detector import Library
+from dqm.formats import open_file
+from dqm.ingest.oneshot import Sources, inspect, process
+from dqm.records import FileReport
+from plots.discovery import discover
+from plots.hot_pixels import hottest
+from plots.pixel_map import silent_chips
+from tests.conftest import SAMPLES
+
+pytestmark = pytest.mark.samples
+
+EXPECTED = SAMPLES / "expected"
+MODULE_FILE = "charge/packet_2022_02_09_17_23_09_CET.h5"
+PPS_FILE = "charge/packet_2022_02_09_18_00_00_CET.h5"
+TWO_BY_TWO = "charge/packet-0050017-2024_07_08_13_37_42_CDT.hdf5"
+PAIRS = {
+    TWO_BY_TWO: "charge/binary-0050017-2024_07_08_13_37_42_CDT.h5",
+    MODULE_FILE: "charge/raw_2022_02_09_17_23_09_CET.h5",
+    PPS_FILE: "charge/raw_2022_02_09_18_00_00_CET.h5",
+}
+
+
+def expected(name: str) -> dict:
+    path = EXPECTED / name
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+COUNTS = {name: numbers for name, numbers in expected("counts.json").items() if "n_packets" in numbers}
+VALID = expected("valid_parity.json")
+PATHS = {Path(name).name: name for name in COUNTS}
+
+
+@cache
+def processed(name: str) -> FileReport:
+    return process(SAMPLES / name, [found.plot() for found in discover().plots.values()], Sources())
+
+
+def trend(report: FileReport, name: str) -> float | int | None:
+    plot, number = name.split(".")
+    return next(element for element in report.elements if element.name == plot).trends[number].value
+
+
+def leaf(report: FileReport, plot: str, name: str):
+    state = next(element for element in report.elements if element.name == plot).state
+    assert state is not None
+    return state[name]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_all_rows_are_counted_as_an_independent_count_does(name: str) -> None:
+    numbers, report = COUNTS[name], processed(name)
+    by_type = {str(kind): int(n) for kind, n in enumerate(leaf(report, "PacketRate", "by_type")) if n}
+    assert report.state == "ok"
+    assert report.rows == numbers["n_packets"] == trend(report, "PacketRate.packets")
+    assert by_type == numbers["by_type"]
+    for kind, number in (("data", 0), ("timestamp", 4), ("sync", 6), ("trigger", 7)):
+        assert trend(report, f"PacketRate.{kind}_packets") == numbers["by_type"].get(str(number), 0)
+    config = numbers["by_type"].get("2", 0) + numbers["by_type"].get("3", 0)
+    assert trend(report, "PacketRate.config_packets") == config
+    assert trend(report, "ParityErrors.invalid_parity") == numbers["data_bad_parity"]
+    assert (report.version, report.format) == (numbers["version"], "sim" if name.startswith("sim/") else "packets")
+    assert report.start is not None
+    assert report.end is not None
+    assert int(report.start.timestamp()) == numbers["unix_first"]
+    assert int(report.end.timestamp()) == numbers["unix_last"]
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTS if "data_by_io_group" in COUNTS[name]])
+def test_data_syncs_and_io_groups_are_those_of_the_independent_count(name: str) -> None:
+    numbers = COUNTS[name]
+    by_group: dict[str, int] = {}
+    syncs: dict[str, int] = {}
+    with open_file(SAMPLES / name) as reader:
+        for block in reader.blocks():
+            data, sync = block.of_type(0), block.of_type(6)
+            for group, n in zip(*np.unique(data["io_group"], return_counts=True), strict=True):
+                by_group[str(group)] = by_group.get(str(group), 0) + int(n)
+            for kind, n in zip(*np.unique(sync["trigger_type"], return_counts=True), strict=True):
+                syncs[chr(kind)] = syncs.get(chr(kind), 0) + int(n)
+    assert by_group == numbers["data_by_io_group"]
+    assert syncs == numbers["sync_by_kind"]
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_physics_content_is_that_of_valid_parity(name: str) -> None:
+    numbers, report = VALID[name], processed(PATHS[name])
+    assert trend(report, "PacketRate.packets") == numbers["packets"]
+    assert trend(report, "PacketRate.data_packets") == numbers["data_packets"]
+    assert trend(report, "ParityErrors.invalid_parity") == numbers["invalid_parity"]
+    assert trend(report, "PacketRate.trigger_packets") == numbers["triggers"]
+    assert leaf(report, "AdcSpectrum", "adc").sum() == numbers["valid_data"]
+    assert trend(report, "AdcSpectrum.mean_adc") == pytest.approx(numbers["mean_adc"], rel=1e-12)
+    assert trend(report, "AdcSpectrum.rms_adc") == pytest.approx(numbers["rms_adc"], rel=1e-12)
+    for flag in ("local_half", "local_full", "shared_half", "shared_full"):
+        assert trend(report, f"FifoFlags.{flag}") == pytest.approx(numbers[flag], rel=1e-12)
+    assert leaf(report, "SyncDt", "syncs").sum() == numbers["sync_S"]
+    assert trend(report, "HotPixels.active_channels") == numbers["active_channels"]
+    if report.geometry:
+        assert trend(report, "PixelMap.active_pixels") == numbers["active_channels"]
+    else:
+        assert trend(report, "PixelMap.active_pixels") is None
+    state = next(element for element in report.elements if element.name == "HotPixels").state
+    assert state is not None
+    top = hottest(state)
+    assert top.counts[0] == numbers["hottest"]["packets"]
+    ties = [label for label, count in zip(top.labels, top.counts, strict=True) if count == top.counts[0]]
+    assert numbers["hottest"]["channel"] in ties
+
+
+@pytest.mark.parametrize(("packets", "raw"), PAIRS.items(), ids=PAIRS.values())
+def test_a_raw_file_gives_the_rows_of_the_packet_file_in_all_22_columns(packets: str, raw: str) -> None:
+    with open_file(SAMPLES / raw) as one, open_file(SAMPLES / packets) as other:
+        assert len(one.columns) == 22 + 4
+        mine, theirs = list(one.blocks()), list(other.blocks())
+        for name in (*one.columns[:22], "unix_time", "time_ticks"):
+            left, right = (np.concatenate([block[name] for block in blocks]) for blocks in (mine, theirs))
+            np.testing.assert_array_equal(left, right, err_msg=name)
+
+
+@pytest.mark.parametrize(("packets", "raw"), PAIRS.items(), ids=PAIRS.values())
+def test_raw_and_packet_file_give_the_same_trends(packets: str, raw: str) -> None:
+    one, other = processed(packets), processed(raw)
+    assert [element.trends for element in one.elements] == [element.trends for element in other.elements]
+
+
+@pytest.mark.parametrize(("name", "truth"), [(TWO_BY_TWO, "2x2_a.truth.json"), (MODULE_FILE, "mod0_a.truth.json")])
+def test_injected_hot_pixels_dead_chips_and_parity_errors_are_found(name: str, truth: str) -> None:
+    injected, report = expected(truth), processed(name)
+    states = {element.name: element.state for element in report.elements}
+    hot = [label for label in hottest(states["HotPixels"]).labels[: len(injected["hot_pixels"])]]
+    assert set(hot) == set(injected["hot_pixels"])
+    assert trend(report, "HotPixels.hot_pixels") == len(injected["hot_pixels"])
+    assert trend(report, "HotPixels.top_pixel_rate_hz") == pytest.approx(max(injected["hot_pixels"].values()), rel=0.05)
+    assert set(injected["dead_chips"]) <= set(silent_chips(states["PixelMap"]))
+    # a flipped bit may also change the type of a word: it is then no data packet of invalid parity
+    flipped = injected["n_bitflipped_words"]
+    found = trend(report, "ParityErrors.invalid_parity")
+    assert found is not None
+    assert flipped * 0.95 <= found <= flipped
+
+
+def test_the_clock_offsets_of_the_truth_are_found() -> None:
+    report, slopes = processed(TWO_BY_TWO), expected("2x2_a.truth.json")["clock_slope"]
+    worst = leaf(report, "SyncDt", "worst")
+    for io_group, slope in slopes.items():
+        assert worst.high[int(io_group)] == pytest.approx(slope * 1e7, abs=1)
+    assert trend(report, "SyncDt.max_abs_dt_ticks") == 40
+    assert trend(report, "SyncDt.missing_syncs") == 0
+
+
+def test_hits_read_out_after_the_reset_are_put_back_before_it() -> None:
+    """718 data rows of this file have a receipt before their own timestamp; corrected, they were on the way 140 to 3593."""
+    with open_file(SAMPLES / PPS_FILE) as reader:
+        (block,) = reader.blocks()
+        data = block.data
+        late = data["receipt_timestamp"] < data["timestamp"]
+        assert late.sum() == 718
+        on_the_way = data["receipt_timestamp"][late].astype(int) + 10_000_000 - data["timestamp"][late].astype(int)
+        # the correction brings them into the stream: no step back larger than the latency
+        for io_group in (1, 2):
+            ticks = data["time_ticks"][data["io_group"] == io_group]
+            assert np.diff(ticks).min() > -on_the_way.max() - 100
+
+
+def test_positions_agree_with_those_of_ndlar_flow_to_a_tenth_of_a_micrometre() -> None:
+    detector = Library([SAMPLES / "geometry"]).get("2x2")
+    assert len(detector.pixels) == 337_600
+    with h5py.File(SAMPLES / "charge/packet-0050017-2024_07_08_13_37_42_CDT.FLOW.hdf5") as flow:
+        reference = flow["charge/raw_hits/ref/charge/packets/ref"][:]
+        hits = flow["charge/raw_hits/data"][:][reference[:, 0]]
+        packets = flow["charge/packets/data"][:][reference[:, 1]]
+    pixel = detector.pixel_of(*(packets[name] for name in ("io_group", "io_channel", "chip_id", "channel_id")))
+    assert (pixel >= 0).all()
+    for axis in "xyz":
+        assert np.abs(getattr(detector.pixels, axis)[pixel] - hits[f"{axis}_pix"]).max() < 1e-5  # cm
+
+
+def test_geometries_are_matched_by_ids() -> None:
+    assert processed(TWO_BY_TWO).geometry == "2x2"
+    assert processed(MODULE_FILE).geometry == processed(PPS_FILE).geometry == "2.4.16"
+    assert processed("real/qc_tpc_cosmics.h5").geometry is None
+    assert "fit none of the known geometries" in processed("real/qc_tpc_cosmics.h5").geometry_reason
+
+
+def test_the_module_geometry_has_its_pixels() -> None:
+    library = Library([SAMPLES / "geometry"])
+    assert len(library.get("2.4.16").pixels) == 78_400
+    assert len(library.get("2.5.16").pixels) == 102_400
+
+
+@pytest.mark.parametrize("path", sorted((SAMPLES / "charge").glob("*")), ids=lambda path: path.name)
+def test_every_charge_file_can_be_processed(path: Path) -> None:
+    report = processed(f"charge/{path.name}")
+    assert report.readable
+    assert report.state == "ok"
+    assert not report.broken
+    assert all(element.figure is not None or element.unavailable for element in report.elements)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("light/mpd_run_0050017_rctl_p000.data", "light"),
+        ("light/0a7a314c_20220209_172309_0a7a314c.data", "light"),
+        ("light/0a7a314c_20220209_172309_0a7a314c.h5", "light"),
+        ("light/mpd_run_0050017_rctl_p000.FLOW.hdf5", "light"),
+        ("sim/MiniSim_2x2.0000000.LARNDSIM.hdf5", "sim"),
+        ("sim/MiniSim_2x2.0000000.FLOW.hdf5", "flow"),
+        ("charge/packet-0050017-2024_07_08_13_37_42_CDT.FLOW.hdf5", "flow"),
+        ("charge/raw_2022_02_09_18_00_00_CET.h5", "raw"),
+        ("charge/small_v0.0.h5", "packets"),
+        ("real/larnd-sim-jax_ref_output_0.h5", "unknown"),
+        ("real/data_2018_02_13_16_12_21_PST_.h5.json", "unknown"),
+    ],
+)
+def test_the_format_of_every_kind_of_file_is_known(name: str, kind: str) -> None:
+    assert inspect(SAMPLES / name, Sources()).format == kind
+
+
+def test_the_run_number_in_the_head_of_a_light_file_wins() -> None:
+    report = inspect(SAMPLES / "light/mpd_run_0050017_rctl_p000.data", Sources())
+    assert (report.run, report.subrun) == (50017, 0)

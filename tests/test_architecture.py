@@ -1,0 +1,112 @@
+"""Imports point one way. A new arrow is a decision made here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+# room -> rooms it may import; what nobody imports (app, dqm.cli) may import anything and is not listed
+TABLE: dict[str, set[str]] = {
+    "dqm.formats": set(),
+    "dqm.detector": set(),
+    "plots": {"dqm.formats", "dqm.detector"},
+    "dqm.checks": set(),
+    "dqm.records": {"dqm.detector", "plots"},
+    "dqm.ingest": {"dqm.formats", "dqm.detector", "dqm.records", "dqm.checks", "plots"},
+    "dqm.demo": {"dqm.formats", "dqm.detector"},
+    "dqm.views": {"dqm.formats", "dqm.detector", "dqm.records", "dqm.checks", "plots"},
+    "dqm.settings": set(),
+    "layouts": {"dqm.views"},
+}
+ANYTHING = {"dqm.cli", "app"}
+
+# of other packages, who may not use what
+FORBIDDEN: dict[str, set[str]] = {
+    "dqm.formats": {"dash", "plotly", "sqlalchemy", "pandas"},
+    "dqm.detector": {"dash", "plotly", "sqlalchemy", "h5py"},
+    "plots": {"dash", "sqlalchemy", "h5py"},
+    "dqm.ingest": {"dash", "plotly", "h5py"},
+    "dqm.views": {"dash"},
+    "layouts": {"h5py", "sqlalchemy", "numpy"},
+}
+
+# of plots, ingest takes the contract only: concrete plots are handed to it
+PLOTS_FOR_INGEST = {"plots.base"}
+
+
+def room_of(module: str) -> str | None:
+    """The room a module lies in, None for other people's packages."""
+    rooms = sorted({*TABLE, *ANYTHING}, key=len, reverse=True)
+    return next((room for room in rooms if module == room or module.startswith(room + ".")), None)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of all modules a file imports, wherever in it, for types too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+
+
+def sources() -> list[Path]:
+    folders = [REPOSITORY / name for name in ("dqm", "plots", "layouts")]
+    return [REPOSITORY / "app.py", *sorted(path for folder in folders for path in folder.rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_a_module_imports_only_rooms_that_the_table_allows(path: Path) -> None:
+    room = room_of(module_name(path))
+    if room is None or room in ANYTHING:
+        assert module_name(path) in {"dqm", "app", "dqm.cli"}, "a module in no room: add its room to the table"
+        return
+    targets = {(name, room_of(name)) for name in imports_of(path)}
+    wrong = {name for name, target in targets if target and target != room and target not in TABLE[room]}
+    assert not wrong, f"{module_name(path)} must not import {sorted(wrong)}"
+    packages = {name.split(".")[0] for name, target in targets if target is None}
+    assert not packages & FORBIDDEN.get(room, set())
+
+
+def test_ingest_knows_no_concrete_plot() -> None:
+    for path in (REPOSITORY / "dqm/ingest").glob("*.py"):
+        used = {name for name in imports_of(path) if name.startswith("plots")}
+        allowed = {name for name in used if any(name == p or name.startswith(p + ".") for p in (*PLOTS_FOR_INGEST,))}
+        assert used <= allowed | {"plots"}, path
+
+
+def test_nobody_imports_the_wiring() -> None:
+    for path in sources():
+        assert not {room_of(name) for name in imports_of(path)} & ANYTHING, path
+
+
+def test_importing_every_room_needs_neither_files_nor_network_nor_dash() -> None:
+    """Importing does nothing: the framework comes up without the web packages."""
+    import subprocess
+    import sys
+
+    code = "import dqm.cli, dqm.formats, dqm.detector, plots.base, sys; assert 'dash' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
+
+
+def test_the_top_level_holds_only_what_a_repository_needs() -> None:
+    import subprocess
+
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=REPOSITORY)
+    if listed.returncode:  # unpacked from an sdist
+        return
+    top = {name.split("/")[0] for name in listed.stdout.split()}
+    assert {"app.py", "dqm", "plots", "layouts", "assets", "tests", "pyproject.toml"} <= top
+    beside = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "Makefile", "constraints.txt"}
+    others = {"docs", "benchmarks", ".ci", ".gitignore", ".pre-commit-config.yaml"}
+    assert top <= {"app.py", "dqm", "plots", "layouts", "assets", "tests", "pyproject.toml"} | beside | others
