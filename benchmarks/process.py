@@ -60,15 +60,16 @@ NAMES = {"bare": "bare read", "reader": "reader, derived columns", "plots": "all
 def measure(task: str, path: Path) -> tuple[float, float]:
     """Seconds and peak memory [MB] of one task in a fresh process; the time leaves out starting Python."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.process", "--task", task, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks.process", "--task", task, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     seconds, megabytes = done.stdout.split()
     return float(seconds), float(megabytes)
 
 
 def run_task(task: str, path: Path) -> None:
-    import dqm.formats
-    import dqm.ingest.oneshot
     import plots.discovery  # noqa: F401  (imports are not what is measured)
 
     start = time.perf_counter()

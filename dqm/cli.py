@@ -47,8 +47,7 @@ def process(
     registry = _registry(settings)
     chosen = _chosen(registry, plots)
     relevant = registry.broken if plots is None else []
-    reports = _process_all(files, chosen, _sources(settings))
-    _write(reports, out, html, relevant)
+    reports = _process_all(files, chosen, _sources(settings), out, html, relevant)
     if as_json:
         from dqm.views.export import summary_json
 
@@ -128,20 +127,26 @@ def demo(
         with _progress() as bar:
             taken = take_run(run, data / "data", progress=_ticker(bar, Path("the demo detector takes a run")))
         files = [subrun.packets for subrun in taken.subruns if subrun.packets]
-        reports = _process_all(files, list(registry.plots.values()), _sources(settings))
-        _write(reports, data / "figures", data / "report.html", registry.broken)
+        page = data / "report.html"
+        every = list(registry.plots.values())
+        reports = _process_all(files, every, _sources(settings), data / "figures", page, registry.broken)
     except OSError as error:
         _fail(f"{_shown(data)} cannot be written: {error.strerror or error}")
     if as_json:
         from dqm.views.export import summary_json
 
-        page = str((data / "report.html").resolve())
-        _print_json({"raw": str(taken.raw), "report": page, "files": [summary_json(report) for report in reports]})
+        _print_json(
+            {
+                "raw": str(taken.raw),
+                "report": str(page.resolve()),
+                "files": [summary_json(report) for report in reports],
+            }
+        )
     else:
         for report in reports:
             _print_report(report)
         _say(f"raw file:  {_shown(taken.raw)}")
-        _say(f"report:    {_shown((data / 'report.html').resolve())}  (open it in a browser)")
+        _say(f"report:    {_shown(page.resolve())}  (open it in a browser)")
     _warn_broken(registry.broken)
     raise typer.Exit(_exit_code(reports, bool(registry.broken)))
 
@@ -252,13 +257,38 @@ def _chosen(registry: Registry, names: str | None) -> list[Found]:
         _fail(str(error.args[0]))
 
 
-def _process_all(files: list[Path], chosen: list[Found], sources: Sources) -> list[FileReport]:
+def _process_all(
+    files: list[Path], chosen: list[Found], sources: Sources, out: Path | None, html: Path | None, broken: list[Broken]
+) -> list[FileReport]:
+    """One file after the other, each written and let go before the next: memory does not grow with their number."""
     from dqm.ingest.oneshot import process as process_file
+    from dqm.views.export import folder_of, write_figures
+    from dqm.views.report import ReportWriter
 
-    with _progress() as bar, _geometry_errors():
-        return [
-            process_file(file, [found.plot() for found in chosen], sources, tick) for file, tick in _each(files, bar)
-        ]
+    reports, taken = [], set[str]()
+    page: ReportWriter | None = None
+    try:
+        with _progress() as bar, _geometry_errors():
+            page = ReportWriter(html, [file.name for file in files]) if html else None
+            for file, tick in _each(files, bar):
+                report = process_file(file, [found.plot() for found in chosen], sources, tick)
+                folder = folder_of(report.path, taken)
+                if out and report.readable:
+                    write_figures(report, out / folder)
+                if page:
+                    page.add(report)
+                for element in report.elements:
+                    element.release()
+                reports.append(report)
+            if page:
+                page.close(broken)
+                page = None
+    except OSError as error:
+        _fail(f"cannot write: {error}")
+    finally:
+        if page:
+            page.abandon()
+    return reports
 
 
 @contextmanager
@@ -271,23 +301,6 @@ def _geometry_errors() -> Iterator[None]:
         yield
     except (NoGeometry, BadLayout) as error:
         _fail(str(error.args[0]))
-
-
-def _write(reports: list[FileReport], out: Path | None, html: Path | None, broken: list[Broken]) -> None:
-    from dqm.views.export import folder_of, write_figures
-    from dqm.views.report import write_report
-
-    try:
-        if out:
-            taken: set[str] = set()
-            for report in reports:
-                folder = folder_of(report.path, taken)
-                if report.readable:
-                    write_figures(report, out / folder)
-        if html:
-            write_report(reports, html, broken)
-    except OSError as error:
-        _fail(f"cannot write: {error}")
 
 
 def _exit_code(reports: list[FileReport], failed: bool) -> int:

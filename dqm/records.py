@@ -31,6 +31,10 @@ class Element:
     def name(self) -> str:
         return self.plot.name
 
+    def release(self) -> None:
+        """Drops state and figure once they are written; trends and words stay."""
+        self.state, self.figure = None, None
+
     def fail(self, doing: str, error: BaseException) -> None:
         """Marks the element broken; nothing of what it showed is kept, since it may be wrong."""
         text = " ".join(str(error).split())

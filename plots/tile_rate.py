@@ -23,7 +23,7 @@ class TileRate(MergeablePlot):
         if packets.detector is None:
             return live
         inside = packets.data.once("inside_tiles", lambda: packets.data.select(packets.data["tile"] > 0))
-        place = np.searchsorted(packets.detector.tiles, inside["tile"])
+        place = packets.detector.tile_place[inside["tile"]]
         n_tiles = len(packets.detector.tiles)
         series = Series.of(inside["unix_time"], place, n_tiles)
         return {"per_second": series, "by_tile": np.bincount(place, minlength=n_tiles), **live}

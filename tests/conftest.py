@@ -26,7 +26,9 @@ def samples() -> Path:
 def packet_file(tmp_path: Path) -> Callable[..., Path]:
     """Writes a packet file: ``packet_file(rows, name="x.h5", chunk=100, compression="gzip", version="2.4")``."""
 
-    def write(rows: np.ndarray, name: str = "packets.h5", chunk: int = 100, version: str = "2.4", **options: object) -> Path:
+    def write(
+        rows: np.ndarray, name: str = "packets.h5", chunk: int = 100, version: str = "2.4", **options: object
+    ) -> Path:
         path = tmp_path / name
         with h5py.File(path, "w") as file:
             file.create_group("_header").attrs["version"] = version

@@ -139,7 +139,7 @@ def test_raw_and_packet_file_give_the_same_trends(packets: str, raw: str) -> Non
 def test_injected_hot_pixels_dead_chips_and_parity_errors_are_found(name: str, truth: str) -> None:
     injected, report = expected(truth), processed(name)
     states = {element.name: element.state for element in report.elements}
-    hot = [label for label in hottest(states["HotPixels"]).labels[: len(injected["hot_pixels"])]]
+    hot = hottest(states["HotPixels"]).labels[: len(injected["hot_pixels"])]
     assert set(hot) == set(injected["hot_pixels"])
     assert trend(report, "HotPixels.hot_pixels") == len(injected["hot_pixels"])
     assert trend(report, "HotPixels.top_pixel_rate_hz") == pytest.approx(max(injected["hot_pixels"].values()), rel=0.05)

@@ -71,6 +71,9 @@ class Detector:
         self._tile_of = np.zeros(1 << 16, np.int16)
         for (io_group, io_channel), tile in io_channels.items():
             self._tile_of[io_group << 8 | io_channel] = tile
+        self.tile_place = np.full(int(self.tiles[-1]) + 1, -1, np.int32)
+        """Place in `tiles` of each tile id; -1 for ids that no tile has."""
+        self.tile_place[self.tiles] = np.arange(len(self.tiles))
         slots = np.zeros(int(self.tiles[-1]) + 1, np.int32)
         slots[self.tiles] = np.arange(1, len(self.tiles) + 1)  # slot 0: outside the detector
         self._slot_of = slots[self._tile_of]

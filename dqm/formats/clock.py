@@ -110,10 +110,11 @@ class BlockClock:
         stamp = (rows["timestamp"] & np.uint64(TIMESTAMP_MASK)).astype(np.int64)
         time = stamp + offset[groups]
         for group, (where, jump) in self._jumps.items():
-            step = np.zeros(len(rows) + 1, np.int64)
-            np.add.at(step, where + 1, jump)
             own = groups == group if group else ~np.isin(groups, list({*self.before.offsets, *self._jumps} - {0}))
-            time[own] += np.cumsum(step[:-1])[own]
+            index = np.flatnonzero(own)
+            step = np.zeros(len(index) + 1, np.int64)
+            np.add.at(step, np.searchsorted(index, where, side="right"), jump)
+            time[index] += np.cumsum(step[:-1])
         is_data = types == PacketType.DATA
         if "receipt_timestamp" in (rows.dtype.names or ()):
             receipt = rows["receipt_timestamp"].astype(np.int64)

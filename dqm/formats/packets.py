@@ -96,12 +96,19 @@ class Packets:
             self._cache[key] = compute()
         return self._cache[key]
 
+    def forget(self) -> None:
+        """Drops what was derived: selections refer back to their block, and would keep it until a garbage collection."""
+        kept, self._cache = self._cache, {}
+        for value in kept.values():
+            if isinstance(value, Packets):
+                value.forget()
+
     def select(self, rows: np.ndarray) -> Packets:
         """The packets of a boolean mask or of row indices."""
         index = np.flatnonzero(rows) if rows.dtype == bool else rows
         if len(index) == len(self) and rows.dtype == bool:
             return self
-        return Packets(lambda name: self[name][index], self._names, len(index), self.detector, self.first_row)
+        return Packets(lambda name: self[name].take(index), self._names, len(index), self.detector, self.first_row)
 
     def of_type(self, packet_type: int) -> Packets:
         """The packets of one type."""

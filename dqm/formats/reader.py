@@ -91,7 +91,9 @@ class Reader:
             first = self.cursor.row
             self.cursor = Cursor(first + len(rows), clock.after, *after)
             if first >= goal and len(rows):
-                yield Packets.of_rows(rows, clock, self.detector, first)
+                packets = Packets.of_rows(rows, clock, self.detector, first)
+                yield packets
+                packets.forget()
 
     def sample(self) -> Packets:
         """Some thousand packets from the start, the middle and the end, to match ids by; their times mean nothing."""

@@ -58,14 +58,17 @@ class Scan:
         self.last_unix = int(stamps[-1])
 
     def _feed_clock(self, data: Packets) -> None:
-        groups, times = data["io_group"], data["time_ticks"]
-        for group in np.unique(groups).tolist():
-            own = times[groups == group]
-            highest = np.maximum.accumulate(np.append(self._latest.get(group, own[0]), own))
-            late = highest[1:] - own > LATE_TICKS
-            # one count for each fall, not for each packet after it
-            self.clock_steps_back += int(np.count_nonzero(late & ~np.append(False, late[:-1])))
-            self._latest[group] = int(own[-1]) if late[-1] else int(highest[-1])
+        if not len(data):
+            return
+        order = np.argsort(data["io_group"], kind="stable")
+        groups, times = data["io_group"][order], data["time_ticks"][order]
+        starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
+        steps = np.append(0, np.diff(times))
+        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(times)], strict=True):
+            group = int(groups[start])
+            steps[start] = times[start] - self._latest.get(group, times[start])
+            self._latest[group] = int(times[stop - 1])
+        self.clock_steps_back += int(np.count_nonzero(steps < -LATE_TICKS))
 
     @property
     def faults(self) -> list[str]:

@@ -13,11 +13,12 @@ import plotly.offline
 import dqm
 from dqm.checks.range_check import Quality, judge
 from dqm.records import Element, FileReport
-from dqm.views.export import figure_json, write_whole
+from dqm.views.export import figure_json
 from dqm.views.words import quantity, time_span
 from plots.base import LiveTime, Trend
 from plots.discovery import Broken
 
+TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = Path(dqm.__file__).parent.parent / "assets"
 WIDE = 400
 """A figure higher than this [px] gets a row of its own."""
@@ -37,22 +38,50 @@ class TrendRow:
     reason: str
 
 
-def write_report(reports: list[FileReport], path: Path, broken: list[Broken]) -> None:
-    """Writes the report of `reports` to `path`, a page with all files, worst numbers first."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.get_template("report.html.j2").render(
-        files=[_file(number, report) for number, report in enumerate(reports)],
-        broken=broken,
-        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        version=dqm.__version__,
-        style=(ASSETS / "report.css").read_text(encoding="utf-8"),
-        script=(ASSETS / "report.js").read_text(encoding="utf-8"),
-        plotly=plotly.offline.get_plotlyjs(),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, page.encode("utf-8", "replace"))  # names of files need not be UTF-8
+class ReportWriter:
+    """Writes a report file by file, so that the figures of one file are in memory at a time. The page appears when it is
+    whole: until `close` it is a hidden ``.part`` beside `path`.
+    """
+
+    def __init__(self, path: Path, names: list[str]):
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+        )
+        self._template = environment.get_template
+        self._path = path
+        self._number = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._part = path.with_name(f".{path.name}.part")
+        # the names of files need not be UTF-8
+        self._page = open(self._part, "w", encoding="utf-8", errors="replace")  # noqa: SIM115  (closed by close)
+        self._write("report_head.html.j2", names=names, style=(ASSETS / "report.css").read_text(encoding="utf-8"))
+
+    def add(self, report: FileReport) -> None:
+        """The section of the next file: its numbers, worst first, and its figures."""
+        self._write("report_file.html.j2", file=_file(self._number, report))
+        self._number += 1
+
+    def close(self, broken: list[Broken]) -> None:
+        """Ends the page and puts it in its place."""
+        self._write(
+            "report_foot.html.j2",
+            broken=broken,
+            made=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            version=dqm.__version__,
+            script=(ASSETS / "report.js").read_text(encoding="utf-8"),
+            plotly=plotly.offline.get_plotlyjs(),
+        )
+        self._page.close()
+        self._part.replace(self._path)
+
+    def abandon(self) -> None:
+        """Leaves nothing behind."""
+        self._page.close()
+        self._part.unlink(missing_ok=True)
+
+    def _write(self, template: str, **values: Any) -> None:
+        for piece in self._template(template).generate(**values):
+            self._page.write(piece)
 
 
 def _file(number: int, report: FileReport) -> dict[str, Any]:

@@ -279,7 +279,12 @@ def test_identify_asks_content_not_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("head", "version"),
-    [(b"Star" + bytes(60), "MPD"), (b"FTar" + bytes(60), None), (bytes.fromhex("46426567") + bytes(60), "MPD"), (bytes(16) + b"P*P*" + bytes(9), "ADC64")],
+    [
+        (b"Star" + bytes(60), "MPD"),
+        (b"FTar" + bytes(60), None),
+        (bytes.fromhex("46426567") + bytes(60), "MPD"),
+        (bytes(16) + b"P*P*" + bytes(9), "ADC64"),
+    ],
 )
 def test_light_files_are_known_by_their_first_bytes(tmp_path: Path, head: bytes, version: str | None) -> None:
     path = tmp_path / "run.data"

@@ -39,7 +39,9 @@ def row_by_row(rows: np.ndarray) -> tuple[list[int], list[int]]:
 @st.composite
 def streams(draw: st.DrawFn) -> np.ndarray:
     """Rows of two io_groups with every event that moves a clock, in any order."""
-    kinds = draw(st.lists(st.sampled_from(["data", "late", "S", "H", "missed", "stamp", "garbage", "trigger"]), max_size=40))
+    kinds = draw(
+        st.lists(st.sampled_from(["data", "late", "S", "H", "missed", "stamp", "garbage", "trigger"]), max_size=40)
+    )
     rows = np.zeros(len(kinds), PACKET_DTYPE)
     for row, kind in zip(rows, kinds, strict=True):
         row["io_group"] = draw(st.sampled_from([1, 2]))

@@ -73,7 +73,7 @@ def test_a_column_is_read_once_and_shared(packet_file: Callable) -> None:
 def test_an_unknown_column_names_those_that_there_are(packet_file: Callable) -> None:
     with open_file(packet_file(some_packets())) as reader:
         (block,) = reader.blocks()
-        with pytest.raises(KeyError, match="no column 'charge'.*dataword"):
+        with pytest.raises(KeyError, match=r"no column 'charge'.*dataword"):
             block["charge"]
 
 
@@ -149,7 +149,9 @@ def test_big_endian_files_read_the_same(packet_file: Callable) -> None:
         assert_same(columns_of(reader), columns_of(little))
 
 
-@pytest.mark.parametrize("options", [{"compression": "gzip"}, {"compression": "lzf"}, {"compression": "gzip", "shuffle": True}])
+@pytest.mark.parametrize(
+    "options", [{"compression": "gzip"}, {"compression": "lzf"}, {"compression": "gzip", "shuffle": True}]
+)
 def test_compressed_files_read_the_same(packet_file: Callable, options: dict) -> None:
     rows = some_packets(3000)
     with open_file(packet_file(rows, **options)) as reader:

@@ -63,8 +63,14 @@ def test_a_file_that_does_not_import_is_broken_with_its_reason(tmp_path: Path, t
     [
         ("def __call__(self, packets, fig): ...", "has no title"),
         ("title = 'x'", "has no __call__"),
-        ("title = 'x'; level = 'cooked'\n    def __call__(self, p, f): ...", "has level 'cooked', expected one of raw, packets"),
-        ("title = 'x'; fields = 'dataword'\n    def __call__(self, p, f): ...", "expected a tuple such as ('dataword',)"),
+        (
+            "title = 'x'; level = 'cooked'\n    def __call__(self, p, f): ...",
+            "has level 'cooked', expected one of raw, packets",
+        ),
+        (
+            "title = 'x'; fields = 'dataword'\n    def __call__(self, p, f): ...",
+            "expected a tuple such as ('dataword',)",
+        ),
     ],
 )
 def test_a_class_that_is_no_plot_says_what_it_lacks(tmp_path: Path, body: str, reason: str) -> None:
@@ -87,9 +93,7 @@ def test_a_directory_that_is_not_there_is_reported(tmp_path: Path) -> None:
     assert "is not a directory" in reasons(discover([tmp_path / "nowhere"]))["nowhere"]
 
 
-def test_an_installed_package_brings_plots_by_its_entry_point(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_installed_package_brings_plots_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "their_plots.py").write_text(GOOD.format(name="Theirs"))
     info = tmp_path / "their_plots-1.2.dist-info"
     info.mkdir()

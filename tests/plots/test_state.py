@@ -30,7 +30,7 @@ def same(one: object, other: object) -> bool:
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a test can reach."""
     monkeypatch.setattr(Series, "LIMIT", 8)
-    monkeypatch.setattr(LiveTime, "LIMIT", 3)
+    monkeypatch.setattr(LiveTime, "LIMIT", 6)
     monkeypatch.setattr(KeyedCounts, "LIMIT", 5)
 
 
@@ -39,7 +39,9 @@ edges = st.lists(st.integers(0, 100), max_size=4)
 
 
 @given(times, edges, st.randoms())
-def test_a_series_is_the_same_for_any_cut_and_order_and_stays_bounded(unix: np.ndarray, cuts: list[int], random) -> None:
+def test_a_series_is_the_same_for_any_cut_and_order_and_stays_bounded(
+    unix: np.ndarray, cuts: list[int], random
+) -> None:
     column = unix % 3
     whole = Series.of(unix, column, 3)
     parts = list(zip(pieces(unix, cuts), pieces(column, cuts), strict=True))
@@ -79,7 +81,7 @@ def test_live_time_is_the_same_for_any_cut_and_order_and_stays_bounded(points: l
     for part in parts:
         total += live_of(part)
     assert same(total, whole)
-    assert all(len(kept) <= LiveTime.LIMIT for kept in whole.spans.values())
+    assert sum(map(len, whole.spans.values())) <= LiveTime.LIMIT
 
 
 def live_of(rows: np.ndarray) -> LiveTime:
@@ -89,7 +91,8 @@ def live_of(rows: np.ndarray) -> LiveTime:
     return total
 
 
-def test_live_time_is_the_span_without_gaps_over_two_seconds() -> None:
+def test_live_time_is_the_span_without_gaps_over_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LiveTime, "LIMIT", 100)
     live = live_of(packets_of(5, valid_parity=1, io_group=1, timestamp=np.array([0, 1, 3, 6, 7]) * SECOND))
     assert live.seconds(1) == 3 + 1
     assert live.seconds(2) == 0
@@ -132,7 +135,7 @@ def test_extents_are_those_of_the_whole(points: list, cuts: list[int]) -> None:
 def test_a_tally_counts_index_tuples_and_refuses_what_is_outside() -> None:
     assert tally((2, 3), np.array([0, 1, 1]), np.array([2, 0, 0])).tolist() == [[0, 0, 1], [2, 0, 0]]
     assert tally((3,), np.array([1, 1]), weights=np.array([5, 7])).tolist() == [0, 12, 0]
-    with pytest.raises(ValueError, match="invalid entry|out of bounds"):
+    with pytest.raises(IndexError, match="index from 3 to 3 is outside"):
         tally((2, 3), np.array([0]), np.array([3]))
     with pytest.raises(IndexError):
         tally((3,), np.array([3]))
@@ -145,7 +148,7 @@ def state(**leaves: object) -> State:
 def test_a_scatter_adds_repeats() -> None:
     total = state(a=Scatter(4, np.array([1, 1, 3]))).add({"a": Scatter(4, np.array([1]), np.array([10]))})
     assert total["a"].tolist() == [0, 12, 0, 1]
-    with pytest.raises(WrongState, match="4 places to an array of 5|5 places to an array of 4"):
+    with pytest.raises(WrongState, match=r"5 places to an array of 4"):
         total.add({"a": Scatter(5, np.array([1]))})
 
 
