@@ -21,7 +21,7 @@ def create_app(settings: Settings | None = None) -> Dash:
 
     settings = settings or load_settings()
     # assets are those beside this file, wherever it was started from; nothing comes from a CDN
-    app = Dash("app", title="Larboard", serve_locally=True, update_title="")
+    app = Dash("app", title="Larboard", serve_locally=True, update_title="", assets_ignore=r"report\.js")
     shell.register(app, lambda: plot_list(discover(settings.plots.paths)))
     return app
 

@@ -111,6 +111,10 @@ def test_nothing_in_the_tree_names_a_registry_or_a_path_of_a_machine() -> None:
     bad = re.compile(r"https?://[^\s]*/simple/|(index-url|registry)\s*[=:]\s*http|/(home|root|Users)/\w")
     for name in listed.split("\n"):
         path = REPOSITORY / name
-        if name and path.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".js", ".css", ".cff", ""} and path.is_file():
+        if (
+            name
+            and path.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".js", ".css", ".cff", ""}
+            and path.is_file()
+        ):
             found = bad.search(path.read_text(encoding="utf-8"))
             assert found is None or name == "tests/test_docs.py", (name, found)

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from dqm.formats import words
+from dqm.formats.chunks import ChunksAhead, DamagedChunk, chunks_ahead
 from dqm.formats.clock import BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE, WrongColumns, known_columns, to_today
 from dqm.formats.hdf5 import State, UnreadableFile, find_dataset, is_following, one_line, open_hdf5, stored_rows
@@ -142,7 +143,7 @@ class PacketReader(Reader):
         if self.rows < len(dset):
             self._fault(f"declares {len(dset):,} rows but stores only {self.rows:,}")
         chunk = dset.chunks[0] if dset.chunks else 1
-        self._chunk = chunk
+        self._ahead: ChunksAhead | None = None
         self._step = max(BLOCK_ROWS // chunk, 1) * chunk
 
     @property
@@ -156,12 +157,14 @@ class PacketReader(Reader):
 
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         row, damaged = self.cursor.row, 0
+        if self._ahead is None and (self.rows or 0) - row > self._step:
+            self._ahead = chunks_ahead(self._dset, self.path)
         while row < (self.rows or 0):
             stop = min((row // self._step + 1) * self._step, row + BLOCK_ROWS, self.rows or 0)
             if row < split_at < stop:
                 stop = split_at
             try:
-                rows = to_today(self._dset[row:stop])
+                rows = to_today(self._read(row, stop))
             except (OSError, RuntimeError, WrongColumns) as error:
                 damaged += 1
                 self._fault(f"rows {row:,} to {stop - 1:,} cannot be read: {one_line(error)}")
@@ -173,6 +176,20 @@ class PacketReader(Reader):
             row = stop
             if len(rows):
                 yield rows, (0, 0)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        """Stored rows [start, stop): decompressed ahead where that can be done, else by HDF5."""
+        if self._ahead is not None:
+            try:
+                return self._ahead.rows(start, stop)
+            except DamagedChunk:
+                pass
+        return self._dset[start:stop]
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+        super().close()
 
 
 class RawReader(Reader):

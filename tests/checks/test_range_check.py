@@ -20,7 +20,9 @@ from plots.base import Trend
         (None, Quality.UNKNOWN, "no data packets"),
     ],
 )
-def test_a_number_is_judged_by_the_worst_limit_it_is_outside_of(value: float | None, quality: Quality, reason: str) -> None:
+def test_a_number_is_judged_by_the_worst_limit_it_is_outside_of(
+    value: float | None, quality: Quality, reason: str
+) -> None:
     verdict = judge(Trend(value, "ADC", warn=(5, 100), alarm=(1, 200), reason="no data packets"))
     assert verdict is not None
     assert (verdict.quality, verdict.reason) == (quality, reason)

@@ -103,7 +103,9 @@ def test_a_plot_that_raises_is_broken_with_its_reason_and_the_others_run(
         (NeedsFlow, "needs flow data, this is a packets file of version 2.4"),
     ],
 )
-def test_a_plot_that_the_file_cannot_feed_says_so_and_its_trends_are_null(path: Path, plot: type[Plot], reason: str) -> None:
+def test_a_plot_that_the_file_cannot_feed_says_so_and_its_trends_are_null(
+    path: Path, plot: type[Plot], reason: str
+) -> None:
     element = run(path, plot)[plot.__name__]
     assert element.unavailable == reason
     assert element.trends["mean_adc"].value is None
@@ -148,7 +150,14 @@ def second_of_syncs(missing: tuple[int, ...] = (), silent: tuple[int, ...] = ())
     rows += [(4, 1_700_000_010, 0), (0, 5_000_000, 0)]
     types, stamps, kinds = zip(*rows, strict=True)
     return packets_of(
-        len(rows), io_group=1, io_channel=1, chip_id=11, valid_parity=1, packet_type=types, timestamp=stamps, trigger_type=kinds
+        len(rows),
+        io_group=1,
+        io_channel=1,
+        chip_id=11,
+        valid_parity=1,
+        packet_type=types,
+        timestamp=stamps,
+        trigger_type=kinds,
     )
 
 
