@@ -147,19 +147,13 @@ class LiveTime:
 
     @classmethod
     def _count(cls, packets: Any) -> LiveTime:
-        types, time = packets["packet_type"], packets["time_ticks"]
-        counted = ((types == 0) & (packets["valid_parity"] == 1)) | (types == 6) | (types == 7)
-        groups, time = packets["io_group"][counted], time[counted]
-        earliest, latest = np.full(256, np.iinfo(np.int64).max), np.full(256, np.iinfo(np.int64).min)
-        np.minimum.at(earliest, groups, time)
-        np.maximum.at(latest, groups, time)
         live = cls()
-        for group in np.flatnonzero(latest >= earliest).tolist():
-            first, last = int(earliest[group]), int(latest[group])
+        for group, times in packets.timeline:
+            first, last = int(times.min()), int(times.max())
             if last - first <= cls.GAP_TICKS:
                 live._join(group, [(first, last)])
                 continue
-            own = np.sort(time[groups == group])
+            own = np.sort(times)
             edges = np.flatnonzero(np.diff(own) > cls.GAP_TICKS)
             starts, stops = own[np.append(0, edges + 1)], own[np.append(edges, len(own) - 1)]
             live._join(group, list(zip(starts.tolist(), stops.tolist(), strict=True)))

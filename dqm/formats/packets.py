@@ -123,6 +123,29 @@ class Packets:
 
         return self.once("data", select)
 
+    @property
+    def timeline(self) -> list[tuple[int, np.ndarray]]:
+        """For each io_group its times [ticks] in file order, of all rows whose counter can be trusted.
+
+        These are data of valid parity, syncs and triggers; worked out once for all that follow the clocks.
+        """
+
+        def split() -> list[tuple[int, np.ndarray]]:
+            types = self["packet_type"]
+            trusted = (types == PacketType.DATA) & (self["valid_parity"] == 1)
+            trusted |= (types == PacketType.SYNC) | (types == PacketType.TRIGGER)
+            rows = np.flatnonzero(trusted)
+            groups = self["io_group"].take(rows)
+            order = np.argsort(groups, kind="stable")  # counting sort: the groups are single bytes
+            times = self["time_ticks"].take(rows.take(order))
+            size = np.bincount(groups, minlength=256)
+            stops = np.cumsum(size)
+            return [
+                (group, times[stops[group] - size[group] : stops[group]]) for group in np.flatnonzero(size).tolist()
+            ]
+
+        return self.once("timeline", split)
+
 
 def cut(
     rows: np.ndarray, sizes: Iterable[int] = (), detector: Any = None, clock: ClockState | None = None

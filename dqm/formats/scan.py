@@ -41,7 +41,7 @@ class Scan:
         if packets.detector is not None:
             self.geometry = packets.detector.name
             self.outside_geometry += int(np.count_nonzero(data["pixel"] < 0))
-        self._feed_clock(data)
+        self._feed_clock(packets)
 
     def _feed_unix(self, packets: Packets) -> None:
         stamps = packets.of_type(PacketType.TIMESTAMP)["unix_time"]
@@ -57,18 +57,12 @@ class Scan:
         self.first_unix = int(stamps[0]) if self.first_unix is None else self.first_unix
         self.last_unix = int(stamps[-1])
 
-    def _feed_clock(self, data: Packets) -> None:
-        if not len(data):
-            return
-        order = np.argsort(data["io_group"], kind="stable")
-        groups, times = data["io_group"][order], data["time_ticks"][order]
-        starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
-        steps = np.append(0, np.diff(times))
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(times)], strict=True):
-            group = int(groups[start])
-            steps[start] = times[start] - self._latest.get(group, times[start])
-            self._latest[group] = int(times[stop - 1])
-        self.clock_steps_back += int(np.count_nonzero(steps < -LATE_TICKS))
+    def _feed_clock(self, packets: Packets) -> None:
+        for group, times in packets.timeline:
+            falls = int(np.count_nonzero(times[1:] < times[:-1] - LATE_TICKS))
+            falls += int(times[0]) < self._latest.get(group, int(times[0])) - LATE_TICKS
+            self.clock_steps_back += falls
+            self._latest[group] = int(times[-1])
 
     @property
     def faults(self) -> list[str]:

@@ -311,3 +311,30 @@ def test_flipped_bytes_anywhere_never_crash_the_reader(tmp_path: Path, seed: int
     assert report.state in ("ok", "partial", "quarantined", "growing")
     if report.state != "ok":
         assert report.reason
+
+
+@pytest.mark.parametrize("command", ["process", "inspect"])
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_the_commands_say_one_line_of_reason_and_go_on_with_the_next_file(
+    case: str, command: str, tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from dqm.cli import app
+
+    bad, good = tmp_path / "bad.h5", tmp_path / "good.h5"
+    UNREADABLE[case][0](bad)
+    with_packets(data=some_packets(500))(good)
+    options = ["--plots", "PacketRate"] if command == "process" else []
+
+    alone = CliRunner().invoke(app, [command, str(bad), *options])
+    assert alone.exit_code == 2
+    assert alone.exception is None or isinstance(alone.exception, SystemExit)
+    lines = alone.stdout.splitlines()
+    assert lines[0].startswith(f"{bad}: quarantined")
+    assert len(lines) == 2
+    assert lines[1].startswith("  ")
+
+    both = CliRunner().invoke(app, [command, str(bad), str(good), *options])
+    assert both.exit_code == 1
+    assert f"{good}: ok, packets 2.4, 500 rows" in both.stdout
