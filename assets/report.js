@@ -9,10 +9,13 @@
   const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private window */ } };
   const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
 
+  // the colours in force, as the browser works them out
   function colours() {
-    const style = getComputedStyle(root);
-    const of = (name) => style.getPropertyValue(name).trim();
-    return { text: of("--text"), line: of("--line"), panel: of("--panel") };
+    const probe = document.body.appendChild(document.createElement("span"));
+    const of = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
+    const found = { text: of("--text"), line: of("--line"), panel: of("--panel") };
+    probe.remove();
+    return found;
   }
 
   function themed(layout) {
