@@ -251,6 +251,8 @@ def _sources(settings: Settings) -> Sources:
 def _chosen(registry: Registry, names: str | None) -> list[Found]:
     if names is None:
         return list(registry.plots.values())
+    if not names.replace(",", " ").strip():
+        _fail("--plots is empty, expected names separated by commas; `larboard plots list` shows them")
     try:
         return registry.select(name.strip() for name in names.split(",") if name.strip())
     except KeyError as error:

@@ -62,9 +62,19 @@ class Trend:
 
     def __post_init__(self) -> None:
         value = self.value.item() if isinstance(self.value, np.generic) else self.value
+        if value is not None and not isinstance(value, (int, float)):
+            raise TypeError(f"a trend's value is {type(value).__name__}, expected a number or None")
+        if isinstance(value, int) and value.bit_length() > 63:
+            value = float(value)
         if isinstance(value, float) and not math.isfinite(value):
             value = None
+            object.__setattr__(self, "reason", self.reason or "not a finite number")
         object.__setattr__(self, "value", value)
+        for name in ("range", "warn", "alarm"):
+            limits = getattr(self, name)
+            whole = isinstance(limits, tuple) and len(limits) == 2
+            if not whole or not all(limit is None or isinstance(limit, (int, float, np.generic)) for limit in limits):
+                raise TypeError(f"a trend's {name} is {limits!r}, expected (low, high) with numbers or None")
 
 
 class Plot:
@@ -114,6 +124,16 @@ class MergeablePlot(Plot):
     def trends(self, state: State) -> dict[str, Trend]:
         """Numbers to follow; also of an empty state, with value None or 0."""
         return {}
+
+    def read_trends(self, state: State) -> dict[str, Trend]:
+        """What `trends` gives, checked: TypeError for anything that is not a dict of names and Trends."""
+        found = self.trends(state)
+        if not isinstance(found, dict):
+            raise TypeError(f"trends returned {type(found).__name__}, expected a dict of names and Trends")
+        for name, trend in found.items():
+            if not isinstance(name, str) or not isinstance(trend, Trend):
+                raise TypeError(f"trends returned {name!r}: {type(trend).__name__}, expected a name and a Trend")
+        return found
 
     def start(self, detector: Any = None) -> State:
         """The state before the first packet."""

@@ -5,6 +5,7 @@ Each checks one sentence of the contract over real packets; what it finds is an 
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import traceback
@@ -70,7 +71,9 @@ def _outcome(sentence: str, check: Callable, plot: type[Plot], rows: np.ndarray,
     except Unmet as error:
         return Outcome(sentence, False, str(error))
     except (Exception, SystemExit) as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        # the author's own line, if the error passed through it
+        where = next((frame for frame in reversed(frames) if frame.filename == inspect.getfile(plot)), frames[-1])
         return Outcome(sentence, False, f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})")
     return Outcome(sentence, True)
 
@@ -186,8 +189,8 @@ def halves_merge(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> 
 
 def trends_are_complete(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
     made = plot()
-    empty = made.trends(made.start(detector))
-    full = made.trends(_state(made, cut(rows, [], detector), detector))
+    empty = made.read_trends(made.start(detector))
+    full = made.read_trends(_state(made, cut(rows, [], detector), detector))
     if empty.keys() != full.keys():
         raise Unmet(f"an empty state has trends {sorted(empty)}, a full one {sorted(full)}: expected the same")
     for name, trend in [*empty.items(), *full.items()]:
@@ -201,7 +204,7 @@ def works_without_geometry(plot: type[MergeablePlot], rows: np.ndarray, detector
     made = plot()
     state = _state(made, cut(rows, []), None)
     made.figure(state)
-    made.trends(state)
+    made.read_trends(state)
 
 
 def _state(plot: MergeablePlot, blocks: Iterable[Packets], detector: Any) -> State:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 # Okabe and Ito, "Color Universal Design" (2008), in their order; io_group n always has colour n. Their yellow (#F0E442)
 # is darker and their black grey here, so that a line shows on white and on dark ground.
-OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#C7B800", "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A")
+OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#8F8B00", "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A")
 OUTSIDE_MAP = "#c9b8a3"
 """Pixels without a value: a colour that viridis does not have."""
 LIMIT_LINE = {"color": "#888888", "width": 1, "dash": "dot"}
@@ -32,7 +32,9 @@ def axes(fig: go.Figure, x: str, y: str, **y_options: object) -> None:
 
 
 def say(fig: go.Figure, text: str) -> None:
-    """A sentence in the middle of a figure that has nothing to show."""
+    """A sentence in the middle of a figure that has nothing to show: no ticks and no grid, for there is no scale."""
+    bare = {"showgrid": False, "showticklabels": False, "zeroline": False}
+    fig.update_layout(xaxis=bare, yaxis=bare)
     fig.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5, font={"size": 14})
 
 

@@ -60,13 +60,13 @@ class PixelMap(MergeablePlot):
 
     def trends(self, state: State) -> dict[str, Trend]:
         if state.detector is None:
-            unknown = {"active_pixels": "pixels", "silent_chips": "chips"}
+            unknown = {"active_pixels": "pixels", "silent_chip_candidates": "chips"}
             return {name: Trend(None, unit, reason=NO_GEOMETRY) for name, unit in unknown.items()}
         active = int(np.count_nonzero(state["packets"]))
         silent = len(silent_chips(state)) if active else None
         return {
             "active_pixels": Trend(active, "pixels", range=(0, len(state.detector.pixels))),
-            "silent_chips": Trend(silent, "chips", reason="no data packets"),
+            "silent_chip_candidates": Trend(silent, "chips", reason="no data packets"),
         }
 
 

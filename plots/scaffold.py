@@ -19,6 +19,8 @@ def write_new_plot(name: str, directory: Path, simple: bool = False, taken: Cont
     """Writes ``directory/<name in snake case>.py`` and returns its path; never over an existing file."""
     if not name.isidentifier() or keyword.iskeyword(name) or not name[0].isupper():
         raise BadName(f"{name!r} is not a class name, expected one such as ChargePerTile")
+    if name in ("Plot", "MergeablePlot"):
+        raise BadName(f"{name} is the name of a base class; choose another one")
     if name in taken:
         raise BadName(f"a plot named {name} is already there; choose another name")
     file, example = SIMPLE if simple else MERGEABLE

@@ -188,7 +188,7 @@ def test_a_plot_that_makes_no_plotly_figure_is_broken(good: Path, tmp_path: Path
     )
     done = larboard("process", good, "--out", tmp_path / "out", LARBOARD_PLOTS__PATHS=json.dumps([str(tmp_path)]))
     assert done.code == 1
-    assert "the plot made a int, expected a Plotly figure" in done.out
+    assert "expected a Plotly figure, the plot made int" in done.out
 
 
 @pytest.mark.parametrize(

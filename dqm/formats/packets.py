@@ -34,7 +34,7 @@ class Packets:
     - ``tile``, int16: tile id of the detector; 0 outside it;
     - ``pixel``, int32: dense pixel index of the detector; -1 outside it.
 
-    The last two need a detector. Arrays are shared by all plots: do not write into them.
+    The last two need a detector. Arrays are shared by all plots and cannot be written into.
     """
 
     def __init__(
@@ -81,7 +81,14 @@ class Packets:
         """The column `name`, shape (n,); KeyError with the columns that there are."""
         if name not in self._names:
             raise KeyError(f"packets have no column {name!r}; there are {', '.join(self._names)}")
-        return self.once(name, lambda: self._derive(name))
+        return self.once(name, lambda: self._locked(name))
+
+    def _locked(self, name: str) -> np.ndarray:
+        # all plots share the array: one that writes into it fails itself instead of changing the numbers of the others
+        array = self._derive(name)
+        array.flags.writeable = False
+        locked = array.view()
+        return locked
 
     def _derive(self, name: str) -> np.ndarray:
         if name == "tile":

@@ -20,6 +20,7 @@ from dqm.formats.names import NameParts, parse_name
 from dqm.formats.packets import DERIVED, Packets
 
 BLOCK_ROWS = 65_536
+KNOWN_VERSIONS = ("0.0", "1.0", "2.0", "2.1", "2.2", "2.3", "2.4")
 CHUNK_CACHE_BYTES = 4 * 2**20
 MAX_DAMAGED_BLOCKS = 20
 MESSAGES_AT_ONCE = 1024
@@ -137,6 +138,8 @@ class PacketReader(Reader):
             columns = known_columns(dset.dtype)
         except WrongColumns as error:
             raise UnreadableFile(str(error)) from None
+        if kind.format == "packets" and kind.version not in KNOWN_VERSIONS:
+            self.faults.append(f"version {kind.version} is not one of those known (0.0 to 2.4): read by its columns")
         self._dset = dset
         self.columns = (*columns, *DERIVED)
         self.rows = stored_rows(dset)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dqm.formats import Packets, Reader
 from dqm.records import Element
-from plots.base import MergeablePlot, Plot
+from plots.base import MergeablePlot, Plot, Trend
 
 LEVELS_OF_FORMAT = {"raw": {"raw", "packets"}, "packets": {"packets"}, "sim": {"packets"}, "flow": {"packets"}}
 """Which levels of plots a file of each format feeds today: the packets that a flow file keeps count as packets."""
@@ -60,17 +60,26 @@ def _updated(element: Element, packets: Packets) -> Any:
 def finish(elements: Iterable[Element], detector: Any = None) -> None:
     """Draws the figures of mergeable plots and reads their trends; of those that could not be fed they are null."""
     for element in elements:
-        if element.broken or not isinstance(element.plot, MergeablePlot):
+        plot = element.plot
+        if element.broken or not isinstance(plot, MergeablePlot):
             continue
+        if element.unavailable:
+            element.trends = _unknown_trends(plot, element.unavailable, detector)
+            continue
+        assert element.state is not None
+        doing = "drawing"
         try:
-            if element.unavailable:
-                declared = element.plot.trends(element.plot.start(detector))
-                element.trends = {
-                    name: replace(trend, value=None, reason=element.unavailable) for name, trend in declared.items()
-                }
-            else:
-                assert element.state is not None
-                element.figure = element.plot.figure(element.state)
-                element.trends = element.plot.trends(element.state)
+            element.figure = plot.figure(element.state)
+            doing = "reading its trends"
+            element.trends = plot.read_trends(element.state)
         except (Exception, SystemExit) as error:
-            element.fail("drawing", error)
+            element.fail(doing, error)
+
+
+def _unknown_trends(plot: MergeablePlot, reason: str, detector: Any) -> dict[str, Trend]:
+    """The trends of a plot that could not be fed: null, with the reason."""
+    try:
+        declared = plot.read_trends(plot.start(detector))
+    except (Exception, SystemExit):  # it may ask for the very column that is missing
+        return {}
+    return {name: replace(trend, value=None, reason=reason) for name, trend in declared.items()}

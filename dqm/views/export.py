@@ -18,7 +18,7 @@ from plots.base import MEMORY, Trend
 def figure_json(figure: Any) -> str:
     """A Plotly figure as JSON, without the memory that a plot may keep in it; TypeError for anything else."""
     if not isinstance(figure, go.Figure):
-        raise TypeError(f"the plot made a {type(figure).__name__}, expected a Plotly figure")
+        raise TypeError(f"expected a Plotly figure, the plot made {type(figure).__name__}")
     meta = figure.layout.meta
     if isinstance(meta, dict) and MEMORY in meta:
         figure = go.Figure(figure)

@@ -48,8 +48,8 @@ def describe(found: Found) -> Description:
     trends: dict[str, str] = {}
     if isinstance(plot, MergeablePlot):
         try:
-            trends = {name: trend.unit for name, trend in plot.trends(plot.start()).items()}
-        except Exception:  # a plug-in that fails on empty input is still listed
+            trends = {name: trend.unit for name, trend in plot.read_trends(plot.start()).items()}
+        except (Exception, SystemExit):  # a plug-in that fails on empty input is still listed
             trends = {}
     kind = "mergeable" if isinstance(plot, MergeablePlot) else "simple"
     return Description(plot.name, plot.title, plot.level, kind, plot.version, found.source, tuple(plot.fields), trends)

@@ -24,6 +24,8 @@ def quantity(value: float | int | None, unit: str) -> str:
     if value is None:
         return "–"
     text = number(value)
+    if value == 1 and unit.endswith("s"):
+        unit = unit.removesuffix("s")
     joined = unit == "Hz" and text[-1:] in "GMk"
     return f"{text}{'' if joined else ' '}{unit}"
 

@@ -119,7 +119,7 @@ class HasATrendWithoutUnit(_Draws):
 
 class HasANullTrendWithoutReason(_Draws):
     def trends(self, state):
-        return {"n": Trend(float("nan"), "packets")}
+        return {"n": Trend(None, "packets")}
 
 
 class NeedsAGeometry(_Draws):
