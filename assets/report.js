@@ -35,6 +35,19 @@
     return names.length ? names : ["xaxis", "yaxis"];
   }
 
+  const originals = new WeakMap();
+
+  // zoom, logarithmic axes and the quantity that was chosen
+  function keepView(from, to) {
+    for (const name of Object.keys(from).filter((key) => /^([xy]axis|coloraxis)\d*$/.test(key))) {
+      to[name] = to[name] || {};
+      for (const key of ["type", "range", "autorange", "showscale"]) {
+        if (from[name][key] !== undefined) to[name][key] = from[name][key];
+      }
+    }
+    (to.updatemenus || []).forEach((menu, place) => { menu.active = from.updatemenus[place].active; });
+  }
+
   function draw(div) {
     if (div.dataset.drawn) return;
     div.dataset.drawn = "yes";
@@ -43,6 +56,8 @@
     delete layout.template;
     delete layout.width;
     layout.height = Number(div.dataset.height);
+    if (layout.title) layout.margin = Object.assign({}, layout.margin, { t: 56 });
+    originals.set(div, structuredClone(layout));
     Plotly.newPlot(div, figure.data, layout, config(false)).then(() => Plotly.relayout(div, themed(layout)));
   }
 
@@ -75,7 +90,10 @@
     tile.querySelector(".enlarge").textContent = large ? "back" : "enlarge";
     const height = large ? Math.max(window.innerHeight - 96, Number(div.dataset.height)) : Number(div.dataset.height);
     div.style.height = height + "px";
-    Plotly.react(div, div.data, Object.assign({}, div.layout, { height, width: undefined }), config(large));
+    // from the layout as it came: Plotly has since narrowed the panels of this one to their shape
+    const layout = Object.assign(structuredClone(originals.get(div)), { height });
+    keepView(div.layout, layout);
+    Plotly.newPlot(div, div.data, layout, config(large)).then(() => Plotly.relayout(div, themed(layout)));
     if (!large) window.scrollTo(0, back);
     tile.focus({ preventScroll: true });
   }

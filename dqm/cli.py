@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -22,6 +22,7 @@ DONE, FAILED, BAD_INPUT = 0, 1, 2
 app = typer.Typer(
     help="Monitoring and data quality for pixel liquid-argon detectors.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -32,6 +33,17 @@ app.add_typer(plots_app, name="plots")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Data files of any format.", show_default=False)]
+
+
+@app.callback()
+def larboard(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from dqm import __version__
+
+        _say(f"larboard {__version__}")
+        raise typer.Exit
 
 
 @app.command()
@@ -68,7 +80,7 @@ def inspect(files: Files, as_json: Json = False) -> None:
     from dqm.ingest.oneshot import inspect as inspect_file
 
     sources = _sources(_settings())
-    with _progress() as bar, _geometry_errors():
+    with _progress() as bar:
         reports = [inspect_file(file, sources, tick) for file, tick in _each(files, bar)]
     if as_json:
         _print_json([report.to_json() for report in reports])
@@ -204,14 +216,15 @@ def plots_test(name: Annotated[str, typer.Argument(help="Name of a plot, or a pl
         registry = _registry(_settings())
         found = _chosen(registry, name)
     _warn_broken(registry.broken if not found or name.endswith(".py") else [])
-    failures = 0
+    failures, told = 0, ""
     rows = demo_rows()
     for plot in found:
         for outcome in check_plot(plot.plot, rows, demo_detector()):
             _say(f"{'pass' if outcome.passed else 'FAIL'}  {plot.name}: {outcome.sentence}")
             if not outcome.passed:
                 failures += 1
-                _say(f"      {outcome.why}")
+                _say(f"      {'the same' if outcome.why == told else outcome.why}")
+                told = outcome.why
     if not found:
         raise typer.Exit(BAD_INPUT)
     _say(f"{failures} failed" if failures else "all passed")
@@ -219,8 +232,11 @@ def plots_test(name: Annotated[str, typer.Argument(help="Name of a plot, or a pl
 
 
 def main() -> None:
-    """The entry point; an error of the user's making is one line, not a traceback."""
-    app()
+    """The entry point; an interruption is one line, and leaves nothing half written."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:  # click has its own word for it while a command runs
+        sys.exit(130)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -238,13 +254,20 @@ def _settings() -> Settings:
 def _registry(settings: Settings) -> Registry:
     from plots.discovery import discover
 
-    return discover(settings.plots.paths)
+    with redirect_stdout(sys.stderr):  # what a plug-in prints must not get between the lines of JSON
+        return discover(settings.plots.paths)
 
 
 def _sources(settings: Settings) -> Sources:
     from dqm.ingest.oneshot import Sources
 
     detector = settings.detector
+    for path in detector.directories:
+        if not path.is_dir():
+            _fail(f"setting detector.directories: {_shown(path)} is not a directory")
+    for module, path in detector.modules.items():
+        if not path.is_file():
+            _fail(f"setting detector.modules: {_shown(path)} (module {module}) is not a file")
     return Sources(detector.directories, detector.modules, detector.name)
 
 
@@ -270,10 +293,11 @@ def _process_all(
     reports, taken = [], set[str]()
     page: ReportWriter | None = None
     try:
-        with _progress() as bar, _geometry_errors():
-            page = ReportWriter(html, [file.name for file in files]) if html else None
+        with _progress() as bar:
+            page = ReportWriter(html, files) if html else None
             for file, tick in _each(files, bar):
-                report = process_file(file, [found.plot() for found in chosen], sources, tick)
+                with redirect_stdout(sys.stderr):
+                    report = process_file(file, [found.plot() for found in chosen], sources, tick)
                 folder = folder_of(report.path, taken)
                 if out and report.readable:
                     write_figures(report, out / folder)
@@ -293,22 +317,10 @@ def _process_all(
     return reports
 
 
-@contextmanager
-def _geometry_errors() -> Iterator[None]:
-    """A configured geometry that does not exist or is wrong concerns every file: one sentence, exit 2."""
-    from dqm.detector.layouts import BadLayout
-    from dqm.detector.library import NoGeometry
-
-    try:
-        yield
-    except (NoGeometry, BadLayout) as error:
-        _fail(str(error.args[0]))
-
-
 def _exit_code(reports: list[FileReport], failed: bool) -> int:
     if not any(report.readable for report in reports):
         return BAD_INPUT
-    bad = any(not report.readable or report.state == "partial" or report.broken for report in reports)
+    bad = any(not r.readable or r.state == "partial" or r.broken or r.lacks_geometry for r in reports)
     return FAILED if bad or failed else DONE
 
 

@@ -59,6 +59,8 @@ class FileReport:
     end: datetime | None = None
     geometry: str | None = None
     geometry_reason: str = ""
+    lacks_geometry: bool = False
+    """Whether a geometry that the settings name could not be used."""
     elements: list[Element] = field(default_factory=list)
     detector: Detector | None = None
 

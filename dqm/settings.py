@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 FILE = "larboard.toml"
+NOT_SETTINGS = {"LARBOARD_CONFIG", "LARBOARD_SAMPLES"}
 
 
 class BadSettings(ValueError):
@@ -66,6 +73,12 @@ def _file() -> Path:
 def load_settings(**overrides: Any) -> Settings:
     """The settings in force; raises BadSettings that names the first wrong key. Relative paths are of the file's folder."""
     file = _file()
+    for name in os.environ:
+        section = name.removeprefix("LARBOARD_").split("__")[0].lower()
+        if name.startswith("LARBOARD_") and name not in NOT_SETTINGS and section not in Settings.model_fields:
+            raise BadSettings(
+                f"{name} in the environment is not a setting; sections are {', '.join(Settings.model_fields)}"
+            )
     if "LARBOARD_CONFIG" in os.environ and not file.is_file():
         raise BadSettings(f"LARBOARD_CONFIG points to {file}, which is not a file")
     try:
@@ -74,7 +87,9 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise BadSettings(f"setting {key}: {first['msg']}, got {first['input']!r} (in {file} or LARBOARD_*)") from None
-    except (OSError, ValueError) as error:  # an unreadable file, broken TOML, or JSON of the environment
+    except SettingsError as error:
+        raise BadSettings(f"LARBOARD_* in the environment: {error}; lists are JSON, such as '[\"plugins\"]'") from None
+    except (OSError, ValueError) as error:  # an unreadable file or broken TOML
         raise BadSettings(f"{file}: {error}") from None
     base = file.parent
     settings.plots.paths = [base / path for path in settings.plots.paths]

@@ -50,6 +50,24 @@ def time_steps(fig: go.Figure, edges: np.ndarray, y: np.ndarray, name: str, colo
     fig.add_trace(go.Scatter(x=utc(edges), y=np.append(y, y[-1:]), name=name, mode="lines", line=line))
 
 
+def time_axis(fig: go.Figure, edges: np.ndarray, weights: np.ndarray) -> None:
+    """Says that the outer seconds are not whole, and starts on where the packets are: a wrong stamp would squeeze the rest.
+
+    `edges` [unix s], shape (n + 1,); `weights`, shape (n,): packets in each bin, nan in gaps.
+    """
+    note = "first and last second are not whole"
+    weights = np.nan_to_num(weights)
+    if len(weights) and weights.sum():
+        inner = np.searchsorted(np.cumsum(weights) / weights.sum(), [0.01, 0.99])
+        first, last = int(edges[inner[0]]), int(edges[inner[1] + 1])
+        if edges[-1] - edges[0] > 20 * (last - first + 60):
+            margin = (last - first) // 10 + 1
+            fig.update_layout(xaxis_range=utc(np.array([first - margin, last + margin])))
+            note = "some stamps lie far outside this range: double-click to see all"
+    corner = {"x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom", "font": {"size": 10}}
+    fig.add_annotation(text=note, showarrow=False, xref="paper", yref="paper", opacity=0.7, **corner)
+
+
 def limit(fig: go.Figure, value: float, text: str) -> None:
     """A threshold as a thin line with its value."""
     fig.add_hline(y=value, line=LIMIT_LINE, annotation={"text": text, "font": {"size": 10}, "xanchor": "right"})

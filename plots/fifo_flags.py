@@ -35,6 +35,7 @@ class FifoFlags(MergeablePlot):
             fig.add_trace(go.Bar(x=names, y=share, name=label.replace("_", " "), marker={"color": OKABE_ITO[number]}))
         if len(groups):
             limit(fig, WARN, f"suspect above {WARN:g}")
+            limit(fig, ALARM, f"bad above {ALARM:g}")
         else:
             say(fig, "No data packets yet")
         axes(fig, x="io_group", y="fraction of data packets")

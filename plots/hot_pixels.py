@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from plots.base import KeyedCounts, LiveTime, MergeablePlot, Packets, Scatter, State, Trend
-from plots.drawing import axes, colour, limit, say
+from plots.drawing import LIMIT_LINE, axes, colour, say
 from plots.pixel_map import packets_inside
 
 TOP = 100
@@ -50,7 +50,7 @@ class HotPixels(MergeablePlot):
         elif not known.any():
             say(fig, "Live time below 1 s: no rates yet")
         else:
-            limit(fig, WARN_HZ, f"hot above {WARN_HZ} Hz")
+            fig.add_hline(y=WARN_HZ, line=LIMIT_LINE)
             _name_thehottest(fig, top.labels, rates)
         axes(fig, x="pixel, hottest first (io_group-io_channel-chip-channel)", y="rate [Hz]")
 
@@ -72,7 +72,9 @@ class HotPixels(MergeablePlot):
 
 def _name_thehottest(fig: go.Figure, labels: list[str], rates: np.ndarray) -> None:
     """The first few by name in the empty corner: which to disable is what the plot is opened for."""
-    lines = [f"{label}: {rate:.3g} Hz" for label, rate in zip(labels[:NAMED], rates[:NAMED].tolist(), strict=True)]
+    lines = [f"line: {WARN_HZ} Hz, hot above"] + [
+        f"{label}: {rate:.3g} Hz" for label, rate in zip(labels[:NAMED], rates[:NAMED].tolist(), strict=True)
+    ]
     text, corner = "<br>".join(lines), {"x": 1, "y": 1, "xanchor": "right", "yanchor": "top"}
     fig.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", align="right", **corner)
 

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from plots.base import LiveTime, MergeablePlot, Packets, Series, State, Trend, tally
-from plots.drawing import OKABE_ITO, axes, say, time_steps
+from plots.drawing import OKABE_ITO, axes, say, time_axis, time_steps
 
 TYPES = ("data", "test", "config write", "config read", "timestamp", "message", "sync", "trigger")
 N_TYPES = 256  # packet_type is a u1: a damaged row may hold anything
@@ -37,6 +37,8 @@ class PacketRate(MergeablePlot):
         if not len(series.seconds):
             untimed = int(state["by_type"].sum())
             say(fig, f"{untimed:,} packets without a time (no timestamp packets)" if untimed else "No packets yet")
+        else:
+            time_axis(fig, edges, rates.sum(axis=1))
         axes(fig, x="time (UTC)", y="packets/s")
 
     def trends(self, state: State) -> dict[str, Trend]:

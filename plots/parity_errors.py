@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from plots.base import MergeablePlot, Packets, Series, State, Trend, tally
-from plots.drawing import axes, colour, limit, say, time_steps
+from plots.drawing import axes, colour, limit, say, time_axis, time_steps
 
 WARN, ALARM = 1e-4, 1e-3  # fraction per PACMAN, pacmon
 
@@ -38,7 +38,9 @@ class ParityErrors(MergeablePlot):
             fraction = np.divide(rates[:, io_group, 1], every, out=np.full(len(every), np.nan), where=every > 0)
             time_steps(fig, edges, fraction, f"io_group {io_group}", colour(io_group))
         if total and len(series.seconds):
-            limit(fig, ALARM, f"bad above {ALARM:g}")
+            limit(fig, ALARM, f"whole file bad above {ALARM:g}")
+            limit(fig, WARN, f"suspect above {WARN:g}")
+            time_axis(fig, edges, rates.sum(axis=(1, 2)))
         elif total:
             say(fig, f"{total:,} data packets without a time; {state['by_group'][:, 1].sum():,} of invalid parity")
         else:

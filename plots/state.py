@@ -322,7 +322,9 @@ class State(dict):
     def add(self, increment: Mapping[str, Any]) -> State:
         """Adds what a plot counted in a block; raises WrongState for a leaf that cannot add."""
         if not isinstance(increment, Mapping):
-            raise WrongState(f"count returned {type(increment).__name__}, expected a dict of names and numbers that add")
+            raise WrongState(
+                f"count returned {type(increment).__name__}, expected a dict of names and numbers that add"
+            )
         for name, leaf in increment.items():
             if isinstance(leaf, Scatter):
                 self[name] = leaf.onto(self.get(name))

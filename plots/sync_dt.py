@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 
 from dqm.formats.clock import pps_periods
 from dqm.formats.columns import TICKS_PER_SECOND, TIMESTAMP_MASK, PacketType, SyncKind
-from plots.base import Extent, MergeablePlot, Packets, State, Trend, tally
-from plots.drawing import axes, colour, say, steps
+from plots.base import Extent, KeyedCounts, MergeablePlot, Packets, State, Trend, tally
+from plots.drawing import LIMIT_LINE, axes, colour, say, steps
 
 WARN_TICKS, ALARM_TICKS = 10, 100
+SECOND_BITS = 34  # unix seconds below 2**33, see formats.clock.LATEST_UNIX
 EDGE = 250  # the histogram goes from -EDGE to +EDGE ticks, with one bin for all that is below and one for all above
 
 
@@ -30,8 +31,6 @@ class SyncDt(MergeablePlot):
         # after a missed PPS the counter is near n seconds: compare it with the nearest one
         dt = counter - periods * TICKS_PER_SECOND
         groups = pps["io_group"].astype(np.int64)
-        timed = packets["unix_time"] >= 0
-        stamps = packets.select((packets["packet_type"] == PacketType.TIMESTAMP) & timed)
         pps_unix = pps["unix_time"]
         has_unix = pps_unix >= 0
         return {
@@ -40,7 +39,8 @@ class SyncDt(MergeablePlot):
             "periods": tally((256,), groups, weights=periods),
             "syncs": tally((256,), groups),
             "pps_unix": Extent.of(256, groups[has_unix], pps_unix[has_unix]),
-            "unix": Extent.of(256, stamps["io_group"], stamps["unix_time"]),
+            "seconds": KeyedCounts.of(_seconds_seen(packets)),
+            "data": tally((256,), packets.data["io_group"]),
         }
 
     def draw(self, state: State, fig: go.Figure) -> None:
@@ -51,38 +51,62 @@ class SyncDt(MergeablePlot):
         if not groups:
             say(fig, "No PPS syncs in this file")
         axes(fig, x="counter at PPS - 1e7 [ticks of 0.1 us] (first and last bin: all beyond)", y="syncs per tick")
-        for edge in (-ALARM_TICKS, ALARM_TICKS):
-            fig.add_vline(x=edge, line={"color": "#888888", "width": 1, "dash": "dot"})
+        for edge, word in ((WARN_TICKS, "suspect"), (ALARM_TICKS, "bad")):
+            for side in (-edge, edge):
+                text = {"text": f"{word} {side:+d}", "font": {"size": 10}, "textangle": -90}
+                fig.add_vline(x=side, line=LIMIT_LINE, annotation=text, annotation_position="top left")
 
     def trends(self, state: State) -> dict[str, Trend]:
         worst = state["worst"]
         largest = None
         if worst.seen.any():
             largest = int(max(abs(worst.low[worst.seen]).max(), abs(worst.high[worst.seen]).max()))
+        missing = missing_syncs(state)
         return {
             "max_abs_dt_ticks": Trend(
                 largest, "ticks", warn=(None, WARN_TICKS), alarm=(None, ALARM_TICKS), reason="no PPS syncs"
             ),
-            "missing_syncs": Trend(missing_syncs(state), "syncs", warn=(None, 0), alarm=(None, 1)),
+            "missing_syncs": Trend(
+                missing, "syncs", warn=(None, 0), alarm=(None, 1), reason="no PPS syncs, and not 2 s of time stamps"
+            ),
         }
 
 
-def missing_syncs(state: State) -> int:
-    """PPS resets that did not happen or did not arrive, over all io_groups.
+def _seconds_seen(packets: Packets) -> np.ndarray:
+    """One key for each timestamp packet: its io_group and unix second."""
+    stamps = packets.of_type(PacketType.TIMESTAMP)
+    unix = stamps["unix_time"]
+    known = unix >= 0
+    return stamps["io_group"][known].astype(np.int64) << SECOND_BITS | unix[known]
+
+
+def missing_syncs(state: State) -> int | None:
+    """PPS resets that did not happen or did not arrive, over all io_groups; None when the file cannot tell.
 
     A counter of n seconds at a sync tells of n - 1 missed ones. A sync that was lost while the counter was reset shows in
-    the unix seconds: more of them passed between the first and the last sync than periods were counted. Before the first
-    and after the last sync, or without any, one second is allowed: the file may begin and end anywhere in it.
+    the unix seconds: more of them were seen between the first and the last sync than periods were counted. Before the
+    first and after the last sync, or without any, one second is allowed: the file may begin and end anywhere in it.
+    Seconds are counted, not subtracted, so that a wrong stamp is one second and not an age.
     """
-    missing = int((state["periods"] - state["syncs"]).sum())
-    unix, pps = state["unix"], state["pps_unix"]
-    for io_group in np.flatnonzero(unix.seen).tolist():
-        first, last = int(unix.low[io_group]), int(unix.high[io_group])
-        if not pps.seen[io_group]:
-            missing += max(last - first - 1, 0)
+    syncs, periods, pps = state["syncs"], state["periods"], state["pps_unix"]
+    missing, known = int((periods - syncs).sum()), bool(syncs.any())
+    keys = state["seconds"].keys
+    for io_group in np.flatnonzero(syncs + state["data"]).tolist():
+        # no PACMAN has id 0: its stamps (simulation, LArPix v1) speak for the io_groups that have none
+        own = (
+            keys[keys >> SECOND_BITS == io_group]
+            if (keys >> SECOND_BITS == io_group).any()
+            else keys[keys >> SECOND_BITS == 0]
+        )
+        seconds = own & ((1 << SECOND_BITS) - 1)
+        if not syncs[io_group] or not pps.seen[io_group]:
+            missing += max(len(seconds) - 2, 0)
+            known = known or len(seconds) > 2
             continue
-        first_pps, last_pps = int(pps.low[io_group]), int(pps.high[io_group])
-        between = int(state["periods"][io_group]) - 1
-        missing += max(last_pps - first_pps - between, 0)
-        missing += max(first_pps - first - 1, 0) + max(last - last_pps - 1, 0)
-    return missing
+        first, last = int(pps.low[io_group]), int(pps.high[io_group])
+        between = int(np.count_nonzero((seconds >= first) & (seconds <= last))) - 1
+        missing += max(between - (int(periods[io_group]) - 1), 0)
+        missing += max(int(np.count_nonzero(seconds < first)) - 1, 0) + max(
+            int(np.count_nonzero(seconds > last)) - 1, 0
+        )
+    return missing if known else None

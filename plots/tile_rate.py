@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from plots.base import LiveTime, MergeablePlot, Packets, Series, State, Trend
-from plots.drawing import axes, say, utc
+from plots.drawing import axes, say, time_axis, utc
 
 NO_GEOMETRY = "no known geometry fits the ids of this file"
 
@@ -51,6 +51,7 @@ class TileRate(MergeablePlot):
                 colorbar={"title": {"text": "data packets/s", "side": "right"}, "thickness": 12},
             )
         )
+        time_axis(fig, edges, rates.sum(axis=1))
         silent = [str(tile) for tile, count in zip(tiles, state["by_tile"].tolist(), strict=True) if not count]
         if silent:
             names = ", ".join(silent[:12]) + (" ..." if len(silent) > 12 else "")

@@ -197,7 +197,8 @@ def test_a_plot_that_makes_no_plotly_figure_is_broken(good: Path, tmp_path: Path
         ("[plots]\npath = ['x']", "setting plots.path: Extra inputs are not permitted"),
         ("[detector]\nname = 5", "setting detector.name: Input should be a valid string, got 5"),
         ("[plots", "larboard.toml"),
-        ("[detector]\nname = '3x3'", "no geometry named '3x3'; known are demo"),
+        ("[detector]\ndirectories = ['nowhere']", "setting detector.directories: nowhere is not a directory"),
+        ("[detector]\nmodules = { 1 = 'nofile.yaml' }", "nofile.yaml (module 1) is not a file"),
     ],
 )
 def test_wrong_settings_are_one_sentence(good: Path, tmp_path: Path, toml: str, reason: str) -> None:
@@ -207,6 +208,44 @@ def test_wrong_settings_are_one_sentence(good: Path, tmp_path: Path, toml: str, 
     assert reason in done.err
     assert done.err.count("\n") == 1
     assert not list(tmp_path.glob("*.html*"))
+
+
+def test_a_geometry_of_the_settings_that_is_not_known_is_said_and_the_rest_runs(good: Path, tmp_path: Path) -> None:
+    done = larboard("process", good, good, "--out", tmp_path / "out", LARBOARD_DETECTOR__NAME="3x3")
+    assert done.code == 1
+    assert done.out.count("no geometry named '3x3'; known are demo (asked for in the settings)") == 2
+    trends = json.loads((tmp_path / "out" / good.name / "trends.json").read_text())
+    assert trends["PacketRate.packets"]["value"] == 3000
+    assert trends["PixelMap.active_pixels"]["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("LARBOARD_DETECTR__NAME", "2x2", "LARBOARD_DETECTR__NAME in the environment is not a setting"),
+        ("LARBOARD_PLOTS__PATHS", "plugins", "lists are JSON"),
+    ],
+)
+def test_a_wrong_variable_of_the_environment_is_one_sentence(good: Path, name: str, value: str, reason: str) -> None:
+    done = larboard("process", good, **{name: value})
+    assert done.code == 2
+    assert reason in done.err
+
+
+def test_what_a_plug_in_prints_does_not_get_into_the_json(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "chatty.py").write_text(
+        "from plots.base import Plot\nprint('hello')\nclass Chatty(Plot):\n    title = 'x'\n"
+        "    def __call__(self, packets, fig): print('working')\n"
+    )
+    done = larboard("process", good, "--json", LARBOARD_PLOTS__PATHS=json.dumps([str(tmp_path)]))
+    assert done.code == 0
+    assert done.json[0]["rows"] == 3000
+    assert "hello" in done.err
+    assert "working" in done.err
+
+
+def test_the_version_is_printed() -> None:
+    assert larboard("--version").out.startswith("larboard 0.")
 
 
 def test_settings_that_are_pointed_to_must_be_there(good: Path) -> None:

@@ -76,18 +76,22 @@ class Library:
         if not len(io_group):
             return Match(None, "no data packets of valid parity, so no geometry can be matched")
         fitting: list[Detector] = []
+        broken: set[str] = set()
         for name in self.names:
             try:
                 detector = self.get(name)
             except BadLayout as error:
                 self.problems.append(str(error))
+                broken.add(name)
                 continue
             inside = detector.pixel_of(io_group, io_channel, chip_id, channel_id) >= 0
             if inside.mean() >= FIT:
                 fitting.append(detector)
         if not fitting:
             groups = ", ".join(map(str, np.unique(io_group)[:8]))
-            return Match(None, f"ids (io_group {groups}) fit none of the known geometries: {', '.join(self.names)}")
+            unusable = "".join(f"; {problem}" for problem in self.problems)
+            known = ", ".join(name for name in self.names if name not in broken)
+            return Match(None, f"ids (io_group {groups}) fit none of the known geometries: {known}{unusable}")
         best = min(fitting, key=lambda detector: len(detector.pixels))
         others = [detector.name for detector in fitting if detector is not best]
         also = f"; {', '.join(others)} would fit too" if others else ""

@@ -87,8 +87,7 @@ class Packets:
         # all plots share the array: one that writes into it fails itself instead of changing the numbers of the others
         array = self._derive(name)
         array.flags.writeable = False
-        locked = array.view()
-        return locked
+        return array.view()
 
     def _derive(self, name: str) -> np.ndarray:
         if name == "tile":

@@ -26,6 +26,7 @@ class Scan:
     unix_steps_back: int = 0
     unix_gaps: int = 0
     clock_steps_back: int = 0
+    syncs: int = 0
     unknown_types: int = 0
     outside_geometry: int = 0
     valid_data: int = 0
@@ -41,6 +42,7 @@ class Scan:
         if packets.detector is not None:
             self.geometry = packets.detector.name
             self.outside_geometry += int(np.count_nonzero(data["pixel"] < 0))
+        self.syncs += len(packets.of_type(PacketType.SYNC))
         self._feed_clock(packets)
 
     def _feed_unix(self, packets: Packets) -> None:
@@ -78,7 +80,9 @@ class Scan:
             found.append(f"unix time goes backwards {self.unix_steps_back:,} times")
         if self.unix_gaps:
             found.append(f"unix time jumps by more than {GAP_SECONDS} s {self.unix_gaps:,} times")
-        if self.clock_steps_back:
+        if self.clock_steps_back and not self.syncs:
+            found.append("no PPS syncs: its counters start again each second, so live time and rates cannot be known")
+        elif self.clock_steps_back:
             found.append(f"clock of an io_group goes backwards {self.clock_steps_back:,} times (lost PPS?)")
         if self.unknown_types:
             found.append(f"{self.unknown_types:,} packets of unknown type (above 7)")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dqm.detector import Library, Match
+from dqm.detector import Library, Match, NoGeometry
+from dqm.detector.layouts import BadLayout
 from dqm.formats import Reader, UnreadableFile, identify, open_file
 from dqm.formats.hdf5 import one_line
 from dqm.formats.light import light_run
@@ -33,7 +34,10 @@ class Sources:
         beside = [reader.path.parent / "geometry", reader.path.parent.parent / "geometry"]
         library = Library([*self.directories, *beside], self.modules)
         if self.name != "auto":
-            detector = library.get(self.name)
+            try:
+                detector = library.get(self.name)
+            except (NoGeometry, BadLayout) as error:
+                return Match(None, f"{error} (asked for in the settings)")
             return Match(detector, f"geometry {detector.name} ({len(detector.pixels):,} pixels) set in the settings")
         data = reader.sample().data
         return library.match(data["io_group"], data["io_channel"], data["chip_id"], data["channel_id"])
@@ -77,6 +81,7 @@ def _describe(report: FileReport, reader: Reader, sources: Sources) -> None:
     reader.detector = report.detector = match.detector
     report.geometry = match.detector.name if match.detector else None
     report.geometry_reason = match.reason
+    report.lacks_geometry = match.detector is None and sources.name != "auto"
 
 
 def _conclude(report: FileReport, reader: Reader, scan: Scan) -> None:
@@ -84,7 +89,7 @@ def _conclude(report: FileReport, reader: Reader, scan: Scan) -> None:
     report.faults = [*reader.faults, *scan.faults]
     if report.state == "growing":
         report.faults.insert(0, "is being written: these are the rows that are final so far")
-    if scan.valid_data and report.detector is None:
+    if report.detector is None and (scan.valid_data or report.lacks_geometry):
         report.faults.append(report.geometry_reason)
     if scan.first_unix is not None and scan.last_unix is not None:
         report.start = datetime.fromtimestamp(scan.first_unix, UTC)

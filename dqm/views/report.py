@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ WIDE = 400
 ORDER = {Quality.BAD: 0, Quality.SUSPECT: 1, Quality.UNKNOWN: 2, None: 3, Quality.GOOD: 4}
 
 
+NOTEWORTHY = {Quality.BAD.name.lower(), Quality.SUSPECT.name.lower()}
+
+
 @dataclass(frozen=True)
 class TrendRow:
     plot: str
@@ -33,7 +37,7 @@ class TrendRow:
     shown: str
     exact: str
     state: str
-    """Name of the state class: good, suspect, bad, unknown, or empty when there are no limits."""
+    """Name of the state class: good, suspect, bad, unknown, nodata, or empty when there are no limits."""
     word: str
     reason: str
 
@@ -43,7 +47,7 @@ class ReportWriter:
     whole: until `close` it is a hidden ``.part`` beside `path`.
     """
 
-    def __init__(self, path: Path, names: list[str]):
+    def __init__(self, path: Path, files: list[Path]):
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
         )
@@ -54,11 +58,12 @@ class ReportWriter:
         self._part = path.with_name(f".{path.name}.part")
         # the names of files need not be UTF-8
         self._page = open(self._part, "w", encoding="utf-8", errors="replace")  # noqa: SIM115  (closed by close)
-        self._write("report_head.html.j2", names=names, style=(ASSETS / "report.css").read_text(encoding="utf-8"))
+        self._names = labels(files)
+        self._write("report_head.html.j2", names=self._names, style=(ASSETS / "report.css").read_text(encoding="utf-8"))
 
     def add(self, report: FileReport) -> None:
         """The section of the next file: its numbers, worst first, and its figures."""
-        self._write("report_file.html.j2", file=_file(self._number, report))
+        self._write("report_file.html.j2", file=_file(self._number, self._names[self._number], report))
         self._number += 1
 
     def close(self, broken: list[Broken]) -> None:
@@ -84,18 +89,24 @@ class ReportWriter:
             self._page.write(piece)
 
 
-def _file(number: int, report: FileReport) -> dict[str, Any]:
+def labels(files: list[Path]) -> list[str]:
+    """What each file is called: its name, or its path where several have the name."""
+    names = Counter(path.name for path in files)
+    return [path.name if names[path.name] == 1 else str(path) for path in files]
+
+
+def _file(number: int, name: str, report: FileReport) -> dict[str, Any]:
     """What the template shows of one file."""
     cover = _coverage(report)
     tiles = [_tile(f"figure-{number}-{place}", element, cover) for place, element in enumerate(report.elements)]
     return {
         "id": f"file-{number}",
         "wide": WIDE,
-        "name": report.path.name,
+        "name": name,
         "report": report,
         "rows": "no rows" if report.rows is None else f"{report.rows:,} packets",
         "times": time_span(report.start, report.end),
-        "trends": trend_rows(report),
+        "numbers": _numbers(report),
         # wide ones last, so that they leave no holes in the grid
         "tiles": sorted(tiles, key=lambda tile: tile["height"] > WIDE),
     }
@@ -128,6 +139,16 @@ def _coverage(report: FileReport) -> str:
     return f"{share}, {report.rows:,} packets" + (f", {live.longest():.3g} s live" if live else "")
 
 
+def _numbers(report: FileReport) -> list[tuple[str, list[TrendRow], bool]]:
+    """Tables of numbers, each with its title and whether it is open: what is wrong first, then everything else."""
+    rows = trend_rows(report)
+    wrong = [row for row in rows if row.state in NOTEWORTHY]
+    others = [row for row in rows if row.state not in NOTEWORTHY]
+    verdict = f"{len(wrong)} of {len(rows)} numbers outside their limits" if wrong else ""
+    nothing = "" if wrong else ", none outside its limits"
+    return [(verdict, wrong, True), (f"{len(others)} {'more ' if wrong else ''}numbers{nothing}", others, False)]
+
+
 def trend_rows(report: FileReport) -> list[TrendRow]:
     """All trends of a file, worst first, each with its verdict in words."""
     rows = []
@@ -142,6 +163,8 @@ def trend_rows(report: FileReport) -> list[TrendRow]:
             )
             shown = quantity(trend.value, trend.unit)
             state, word = (quality.name.lower(), quality.value) if quality else ("", "")
+            if element.unavailable:  # it will not come: that is not the same as not yet
+                state, word = "nodata", "NO DATA"
             row = TrendRow(element.name, element.plot.title, name, shown, _exact(trend), state, word, reason)
             rows.append((ORDER[quality], row))
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]

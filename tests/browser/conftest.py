@@ -65,7 +65,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.write(packets_of(50, io_group=99, valid_parity=1))
     (folder / "empty.h5").touch()
     paths = [taken.packets, nasty, folder / "empty.h5"]
-    writer = ReportWriter(folder / "report.html", [path.name for path in paths])
+    writer = ReportWriter(folder / "report.html", paths)
     for path in paths:
         made = process(path, [found.plot() for found in discover().plots.values()], Sources())
         if path is nasty:

@@ -45,6 +45,7 @@ def test_every_plot_is_drawn(opened: Page, title: str) -> None:
 
 
 def test_bad_numbers_come_first_in_words_and_shape(opened: Page) -> None:
+    opened.locator("#file-0 summary").filter(has_text="more numbers").click()
     states = opened.locator("#file-0 tbody tr td:first-child").all_inner_texts()
     words = [state.strip() for state in states]
     order = ["BAD", "SUSPECT", "NOT YET", "", "GOOD"]
@@ -96,6 +97,22 @@ def test_a_plot_can_be_enlarged_and_escape_returns_to_the_same_place(opened: Pag
     opened.keyboard.press("Escape")
     expect(one).not_to_have_class("tile large")
     assert opened.evaluate("window.scrollY") == place
+
+
+def test_enlarging_and_going_back_leaves_the_maps_as_large_as_before(opened: Page) -> None:
+    one = drawn(opened, "Pixels: mean, standard deviation and rate")
+    width = "tile => tile.querySelector('.xaxislayer-above, .xy .plot, .cartesianlayer .subplot').getBoundingClientRect().width"
+    one.locator(".updatemenu-button").filter(has_text="Rate").click()
+    before = one.evaluate(width)
+    for _ in range(3):
+        one.get_by_role("button", name="Enlarge").click()
+        expect(one).to_have_class("tile wide large")
+        opened.keyboard.press("Escape")
+        expect(one).to_have_class("tile wide")
+    opened.wait_for_function(
+        f"before => Math.abs(({width})(document.querySelector('#file-0 .tile.wide')) - before) < 2", arg=before
+    )
+    expect(one.get_by_text("Rate [Hz]")).to_be_visible()  # what was chosen stays chosen
 
 
 def test_no_toolbar_offers_to_upload_anything(opened: Page) -> None:
