@@ -151,6 +151,8 @@ class MergeablePlot(Plot):
         memory = (fig.layout.meta or {}).get(MEMORY)
         detector = packets.detector
         state = State.from_json(memory, detector) if memory else self.start(detector)
+        if (detector.geometry_id if detector is not None else None) != state.geometry:
+            raise WrongState(f"the figure was made with geometry {state.geometry}, not with that of these packets")
         if state.version != self.version:
             raise WrongState(f"the figure was made by version {state.version} of {self.name}, this is {self.version}")
         state.add(self.count(packets))

@@ -32,8 +32,6 @@ class Scatter:
 
     def onto(self, array: np.ndarray | None) -> np.ndarray:
         array = np.zeros(self.size, np.int64) if array is None else array
-        if len(array) != self.size:
-            raise WrongState(f"cannot add {self.size} places to an array of {len(array)}")
         np.add.at(array, self.index, self.values)
         return array
 
@@ -129,15 +127,16 @@ class LiveTime:
     """When each io_group was alive: spans of its PPS-corrected ticks, joined over gaps of at most 2 s.
 
     Spans are (first, last) in ticks of 0.1 us. Files of a run unite by adding. The spans are bounded: they cover at most
-    LIMIT cells as wide as the gap (73 h of 8 io_groups); beyond that the gap that is bridged doubles. What is covered only
+    LIMIT cells as wide as the gap (18 h of 8 io_groups); beyond that the gap that is bridged doubles. What is covered only
     grows with more packets, so the gap, and with it the result, does not depend on the order of adding.
     """
 
     GAP_TICKS: ClassVar[int] = 2 * TICKS_PER_SECOND
-    LIMIT: ClassVar[int] = 1 << 20
+    LIMIT: ClassVar[int] = 1 << 18
 
-    def __init__(self, spans: dict[int, list[tuple[int, int]]] | None = None, gap: int = GAP_TICKS):
+    def __init__(self, spans: dict[int, np.ndarray] | None = None, gap: int = GAP_TICKS):
         self.spans = spans or {}
+        """(first, last) of each span in ticks, by io_group: int64, shape (n, 2), ascending."""
         self.gap = gap
 
     @classmethod
@@ -149,14 +148,12 @@ class LiveTime:
     def _count(cls, packets: Any) -> LiveTime:
         live = cls()
         for group, times in packets.timeline:
-            first, last = int(times.min()), int(times.max())
+            first, last = times.min(), times.max()
             if last - first <= cls.GAP_TICKS:
-                live._join(group, [(first, last)])
-                continue
-            own = np.sort(times)
-            edges = np.flatnonzero(np.diff(own) > cls.GAP_TICKS)
-            starts, stops = own[np.append(0, edges + 1)], own[np.append(edges, len(own) - 1)]
-            live._join(group, list(zip(starts.tolist(), stops.tolist(), strict=True)))
+                live._join(group, np.array([[first, last]]))
+            else:
+                own = np.sort(times)
+                live._join(group, np.stack([own, own], axis=1))
         return live
 
     def __iadd__(self, other: LiveTime) -> LiveTime:
@@ -166,8 +163,9 @@ class LiveTime:
             self._join(group, spans)
         return self
 
-    def _join(self, group: int, spans: list[tuple[int, int]]) -> None:
-        self.spans[group] = _bridge(sorted([*self.spans.get(group, []), *spans]), self.gap)
+    def _join(self, group: int, spans: np.ndarray) -> None:
+        mine = self.spans.get(group)
+        self.spans[group] = _bridge(spans if mine is None else np.concatenate([mine, spans]), self.gap)
         while self._cells() > self.LIMIT:
             self._widen(2 * self.gap)
 
@@ -177,11 +175,12 @@ class LiveTime:
 
     def _cells(self) -> int:
         """Cells of one gap that the spans touch; never fewer than there are spans."""
-        return sum(last // self.gap - first // self.gap + 1 for spans in self.spans.values() for first, last in spans)
+        return sum(int((s[:, 1] // self.gap - s[:, 0] // self.gap + 1).sum()) for s in self.spans.values())
 
     def seconds(self, io_group: int) -> float:
         """Live time of one io_group [s]; 0 when it sent nothing."""
-        return sum(last - first for first, last in self.spans.get(io_group, [])) / TICKS_PER_SECOND
+        spans = self.spans.get(io_group)
+        return 0.0 if spans is None else int((spans[:, 1] - spans[:, 0]).sum()) / TICKS_PER_SECOND
 
     def longest(self) -> float:
         """Live time of the detector [s]: that of the io_group that was alive longest."""
@@ -193,28 +192,24 @@ class LiveTime:
         return np.divide(counts, live, out=np.full(len(counts), np.nan), where=live >= 1)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        rows = [(group, first, last) for group, spans in sorted(self.spans.items()) for first, last in spans]
-        return {
-            "spans": np.array(rows, np.int64).reshape(-1, 3),
-            "gap": np.array(self.gap),
-        }
+        groups = sorted(self.spans)
+        spans = np.concatenate([np.zeros((0, 2), np.int64), *(self.spans[group] for group in groups)])
+        sizes = [len(self.spans[group]) for group in groups]
+        return {"group": np.repeat(np.array(groups, np.int64), sizes), "spans": spans, "gap": np.array(self.gap)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LiveTime:
-        spans: dict[int, list[tuple[int, int]]] = {}
-        for group, first, last in arrays["spans"].tolist():
-            spans.setdefault(group, []).append((first, last))
-        return cls(spans, int(arrays["gap"]))
+        groups, spans = arrays["group"], arrays["spans"]
+        return cls({group: spans[groups == group] for group in np.unique(groups).tolist()}, int(arrays["gap"]))
 
 
-def _bridge(spans: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for first, last in spans:
-        if joined and first - joined[-1][1] <= gap:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
-        else:
-            joined.append((first, last))
-    return joined
+def _bridge(spans: np.ndarray, gap: int) -> np.ndarray:
+    """Spans joined over gaps of at most `gap`, shape (n, 2), ascending and apart."""
+    spans = spans[np.argsort(spans[:, 0], kind="stable")]
+    reached = np.maximum.accumulate(spans[:, 1])
+    begins = np.append(True, spans[1:, 0] - reached[:-1] > gap)
+    ends = np.append(np.flatnonzero(begins)[1:] - 1, len(spans) - 1)
+    return np.stack([spans[begins, 0], reached[ends]], axis=1)
 
 
 class Extent:
@@ -326,17 +321,31 @@ class State(dict):
                 f"count returned {type(increment).__name__}, expected a dict of names and numbers that add"
             )
         for name, leaf in increment.items():
+            self._check(name, leaf)  # all of them first: half an increment must never stay
+        for name, leaf in increment.items():
             if isinstance(leaf, Scatter):
                 self[name] = leaf.onto(self.get(name))
             elif name not in self:
                 self[name] = _own(name, leaf)
-            elif isinstance(leaf, np.ndarray) and leaf.shape != self[name].shape:
-                raise WrongState(
-                    f"leaf {name!r} of {self.plot} changed its shape from {self[name].shape} to {leaf.shape}"
-                )
             else:
                 self[name] += leaf
         return self
+
+    def _check(self, name: str, leaf: Any) -> None:
+        if name not in self:
+            if not isinstance(leaf, Scatter):
+                _own(name, leaf)
+            return
+        mine = self[name]
+        if isinstance(leaf, Scatter):
+            if not isinstance(mine, np.ndarray) or len(mine) != leaf.size:
+                raise WrongState(f"leaf {name!r} of {self.plot}: cannot add {leaf.size} places to what is there")
+            if len(leaf.index) and not 0 <= leaf.index.min() <= leaf.index.max() < leaf.size:
+                raise WrongState(f"leaf {name!r} of {self.plot}: places from {leaf.index.min()} to {leaf.index.max()}")
+        elif type(leaf) is not type(mine):
+            raise WrongState(f"leaf {name!r} of {self.plot} was {type(mine).__name__}, now it is {type(leaf).__name__}")
+        elif isinstance(leaf, np.ndarray) and leaf.shape != mine.shape:
+            raise WrongState(f"leaf {name!r} of {self.plot} changed its shape from {mine.shape} to {leaf.shape}")
 
     def merge(self, other: State) -> State:
         """Adds another state of the same plot, version and geometry; raises WrongState for any other."""
@@ -382,6 +391,10 @@ class State(dict):
     @classmethod
     def from_json(cls, data: Mapping[str, Any], detector: Any = None) -> State:
         state = cls(data["plot"], data["version"], data["geometry"], detector)
+        if (detector.geometry_id if detector is not None else None) != state.geometry:
+            raise WrongState(
+                f"the state of {state.plot} belongs to geometry {state.geometry}, not to that of these packets"
+            )
         with np.load(io.BytesIO(base64.b64decode(data["arrays"])), allow_pickle=False) as arrays:
             return state.load_arrays(arrays)
 

@@ -7,6 +7,8 @@ Formula (ndlar_flow, checked against the positions it writes): with pitch p, til
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -70,30 +72,36 @@ def module_files(directory: Path) -> dict[int, Path]:
 def detector_from_yaml(path: Path, layouts: dict[int, Path] | None = None) -> Detector:
     """The detector described by `path` with the tile layout of each module (number -> file); raises BadLayout."""
     description = read_yaml(path, DETECTOR_KEYS)
-    layouts = layouts or module_files(path.parent)
-    modules = description["module_to_io_groups"]
-    missing = [module for module in modules if module not in layouts]
-    if missing:
-        raise BadLayout(
-            f"{path}: no tile layout for module {missing[0]}; expected a file named ..._mod{missing[0] - 1}_...yaml"
-        )
-    try:
+    with _one_sentence(path):
+        layouts = layouts or module_files(path.parent)
+        modules = description["module_to_io_groups"]
+        missing = [module for module in modules if module not in layouts]
+        if missing:
+            expected = f"expected a file named ..._mod{int(missing[0]) - 1}_...yaml"
+            raise BadLayout(f"{path}: no tile layout for module {missing[0]}; {expected}")
         parts = [
             _module(layouts[module], module, io_groups, description["tpc_offsets"][module - 1])
             for module, io_groups in modules.items()
         ]
         return _assemble(path.stem, parts, float(description["drift_length"]))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise error if isinstance(error, BadLayout) else BadLayout(f"{path}: {type(error).__name__}: {error}") from None
 
 
 def detector_from_layout(path: Path) -> Detector:
     """A single module at the origin (Module-0, Module-1 ...) from its tile layout; raises BadLayout."""
-    try:
+    with _one_sentence(path):
         name = path.stem.removeprefix("multi_tile_layout-")
         return _assemble(name, [_module(path, 1, (1, 2), (0.0, 0.0, 0.0))], SINGLE_MODULE_DRIFT_CM)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise error if isinstance(error, BadLayout) else BadLayout(f"{path}: {type(error).__name__}: {error}") from None
+
+
+@contextmanager
+def _one_sentence(path: Path) -> Iterator[None]:
+    """Whatever is wrong inside a geometry file becomes BadLayout."""
+    try:
+        yield
+    except BadLayout:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise BadLayout(f"{path}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
 
 
 Part = tuple[list[tuple[np.ndarray, ...]], dict[tuple[int, int], int]]
@@ -132,6 +140,11 @@ def _module(path: Path, module: int, io_groups: tuple[int, ...], offset_cm: tupl
 def _assemble(name: str, parts: list[Part], drift_length_cm: float) -> Detector:
     columns = [np.concatenate(column) for column in zip(*(row for rows, _ in parts for row in rows), strict=True)]
     types = (np.uint8, np.uint8, np.int16, np.uint8, np.uint8, np.float64, np.float64, np.float64)
+    for values, most in zip(columns[:5], (255, 255, 4096, 255, 63), strict=True):
+        if not (values.min() >= 0 and values.max() <= most):
+            raise ValueError(f"ids from {values.min():g} to {values.max():g}, expected at most {most}")
+    if not all(np.isfinite(values).all() for values in columns[5:]):
+        raise ValueError("positions that are not numbers")
     table = PixelTable(*(column.astype(kind) for column, kind in zip(columns, types, strict=True)))
     io_channels = {key: tile for _, channels in parts for key, tile in channels.items()}
     return Detector(name, table, io_channels, drift_length_cm)

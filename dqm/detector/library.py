@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,9 @@ class Match:
     reason: str
 
 
-@cache
-def _load(kind: str, path: Path, modules: tuple[tuple[int, Path], ...]) -> Detector:
+@lru_cache(maxsize=32)
+def _load(kind: str, path: Path, modules: tuple[tuple[int, Path], ...], changed: tuple[int, ...]) -> Detector:
+    """The detector of these files as they were `changed` [ns]: a corrected file is read anew."""
     return detector_from_yaml(path, dict(modules)) if kind == "detector" else detector_from_layout(path)
 
 
@@ -69,7 +70,9 @@ class Library:
             return demo_detector()
         if name not in self._files:
             raise NoGeometry(f"no geometry named {name!r}; known are {', '.join(self.names)}")
-        return _load(*self._files[name])
+        kind, path, modules = self._files[name]
+        files = [path, *(layout for _, layout in modules)]
+        return _load(kind, path, modules, tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files))
 
     def match(self, io_group: np.ndarray, io_channel: np.ndarray, chip_id: np.ndarray, channel_id: np.ndarray) -> Match:
         """The smallest known detector that has the ids of these data packets (arrays of shape (n,))."""
@@ -95,4 +98,5 @@ class Library:
         best = min(fitting, key=lambda detector: len(detector.pixels))
         others = [detector.name for detector in fitting if detector is not best]
         also = f"; {', '.join(others)} would fit too" if others else ""
-        return Match(best, f"geometry {best.name} ({len(best.pixels):,} pixels) matched by ids{also}")
+        unusable = "".join(f"; {problem}" for problem in self.problems)
+        return Match(best, f"geometry {best.name} ({len(best.pixels):,} pixels) matched by ids{also}{unusable}")

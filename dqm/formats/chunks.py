@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -28,7 +27,7 @@ class DamagedChunk(Exception):
 class ChunksAhead:
     """Rows of a chunked, deflated dataset by number, any range, fastest in order."""
 
-    def __init__(self, dset: h5py.Dataset, path: Path, threads: int):
+    def __init__(self, dset: h5py.Dataset, threads: int):
         self._dtype = dset.dtype
         self._rows_per_chunk = dset.chunks[0]
         self._chunk_bytes = self._rows_per_chunk * self._dtype.itemsize
@@ -38,7 +37,9 @@ class ChunksAhead:
         self._ahead = max(AHEAD_BYTES // self._chunk_bytes, 1)
         self._waiting: dict[int, Future[np.ndarray]] = {}
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chunks")
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # the very file that HDF5 has open, whatever has become of its name
+        self._file = os.dup(dset.file.id.get_vfd_handle())
+        self._open_still = True
 
     def _note(self, chunk: h5py.h5d.StoreInfo) -> None:
         if chunk.filter_mask == 0:  # of others a filter was left out: HDF5 knows which
@@ -54,7 +55,7 @@ class ChunksAhead:
                 self._waiting[number] = self._threads.submit(self._open, *self._place[number])
         try:
             parts = [self._waiting[number].result() for number in range(first, last + 1)]
-        except (KeyError, OSError, zlib.error) as error:
+        except (KeyError, OSError, ValueError, zlib.error) as error:
             raise DamagedChunk(f"chunks {first} to {last}: {error!r}") from None
         begin = first * self._rows_per_chunk
         return np.concatenate(parts)[start - begin : stop - begin]
@@ -72,23 +73,23 @@ class ChunksAhead:
         return np.frombuffer(content, self._dtype)
 
     def close(self) -> None:
+        if not self._open_still:
+            return
+        self._open_still = False
         self._threads.shutdown(wait=True, cancel_futures=True)
         os.close(self._file)
 
 
-def chunks_ahead(dset: h5py.Dataset, path: Path) -> ChunksAhead | None:
+def chunks_ahead(dset: h5py.Dataset) -> ChunksAhead | None:
     """A reader ahead for `dset`, or None where HDF5 itself is the better choice."""
     threads = len(os.sched_getaffinity(0))
-    if (
-        threads < 2
-        or not dset.chunks
-        or len(dset) < 2 * dset.chunks[0]
-        or dset.file.swmr_mode
-        or dset.file.userblock_size
-    ):
+    if threads < 2 or not dset.chunks or dset.dtype.hasobject or dset.file.swmr_mode or dset.file.driver != "sec2":
         return None
     filters = dset.id.get_create_plist()
     codes = {filters.get_filter(number)[0] for number in range(filters.get_nfilters())}
     if h5py.h5z.FILTER_DEFLATE not in codes or not codes.issubset(UNDERSTOOD):
         return None
-    return ChunksAhead(dset, path, threads)
+    try:
+        return ChunksAhead(dset, threads)
+    except (OSError, RuntimeError):
+        return None

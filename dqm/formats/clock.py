@@ -32,20 +32,26 @@ MAX_PERIODS = TIMESTAMP_MASK // TICKS_PER_SECOND
 
 @dataclass(frozen=True)
 class ClockState:
-    """What one block hands to the next: last unix second, ticks to add per io_group, io_groups tied to a unix second."""
+    """What one block hands to the next: the last unix second, and for each io_group the ticks to add to a counter.
+
+    `passed` are the ticks of the PPS periods counted so far, `anchors` the unix second (in ticks) that each io_group began
+    with. No PACMAN has id 0: its anchor (simulation, LArPix v1) holds for every io_group that has none of its own.
+    """
 
     unix: int = UNKNOWN
-    offsets: dict[int, int] = field(default_factory=dict)
-    anchored: frozenset[int] = frozenset()
+    passed: dict[int, int] = field(default_factory=dict)
+    anchors: dict[int, int] = field(default_factory=dict)
 
     def to_json(self) -> dict:
-        offsets = {str(group): ticks for group, ticks in self.offsets.items()}
-        return {"unix": self.unix, "offsets": offsets, "anchored": sorted(self.anchored)}
+        passed, anchors = ({str(group): ticks for group, ticks in part.items()} for part in (self.passed, self.anchors))
+        return {"unix": self.unix, "passed": passed, "anchors": anchors}
 
     @classmethod
     def from_json(cls, data: dict) -> ClockState:
-        offsets = {int(group): int(ticks) for group, ticks in data["offsets"].items()}
-        return cls(int(data["unix"]), offsets, frozenset(int(group) for group in data["anchored"]))
+        passed, anchors = (
+            {int(group): int(ticks) for group, ticks in data[part].items()} for part in ("passed", "anchors")
+        )
+        return cls(int(data["unix"]), passed, anchors)
 
 
 class BlockClock:
@@ -59,37 +65,32 @@ class BlockClock:
         seconds = rows["timestamp"][self._stamps]
         self._seconds = np.where(seconds < LATEST_UNIX, seconds, 0).astype(np.int64)
         self._seconds[seconds >= LATEST_UNIX] = UNKNOWN
-        self._jumps = self._find_jumps(types)
-        offsets = dict(before.offsets)
-        for group, (_, ticks) in self._jumps.items():
-            offsets[group] = offsets.get(group, 0) + int(ticks.sum())
+        self._pps = self._find_pps(types)
+        self._new_anchors = self._find_anchors()
+        passed = dict(before.passed)
+        for group, (_, ticks) in self._pps.items():
+            passed[group] = passed.get(group, 0) + int(ticks.sum())
+        anchors = before.anchors | {group: ticks for group, (_, ticks) in self._new_anchors.items()}
         unix = int(self._seconds[-1]) if len(self._stamps) else before.unix
-        self.after = ClockState(unix, offsets, before.anchored | self._anchored)
+        self.after = ClockState(unix, passed, anchors)
 
-    def _find_jumps(self, types: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """For each io_group the rows after which its offset grows, and by how many ticks."""
+    def _find_pps(self, types: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """For each io_group the rows of its PPS syncs, and the ticks that passed until each."""
         rows = self.rows
-        jumps: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        if "trigger_type" in (rows.dtype.names or ()):
-            pps = np.flatnonzero((types == PacketType.SYNC) & (rows["trigger_type"] == SyncKind.PPS))
-        else:
-            pps = np.empty(0, np.intp)
-        counters = rows["timestamp"][pps] & TIMESTAMP_MASK
-        ticks = pps_periods(counters) * TICKS_PER_SECOND
-        groups = rows["io_group"]
-        for group in np.unique(groups[pps]).tolist():
-            own = groups[pps] == group
-            jumps[group] = (pps[own], ticks[own])
+        if "trigger_type" not in (rows.dtype.names or ()):
+            return {}
+        pps = np.flatnonzero((types == PacketType.SYNC) & (rows["trigger_type"] == SyncKind.PPS))
+        ticks = pps_periods(rows["timestamp"][pps] & TIMESTAMP_MASK) * TICKS_PER_SECOND
+        groups = rows["io_group"][pps]
+        return {group: (pps[groups == group], ticks[groups == group]) for group in np.unique(groups).tolist()}
+
+    def _find_anchors(self) -> dict[int, tuple[int, int]]:
+        """For each io_group that is anchored in this block the row of the stamp and its ticks."""
         known = self._seconds != UNKNOWN
         stamps, seconds = self._stamps[known], self._seconds[known]
-        stamped, first = np.unique(groups[stamps], return_index=True)
-        self._anchored = frozenset(stamped.tolist())
-        for group, index in zip(stamped.tolist(), first.tolist(), strict=True):
-            if group in self.before.anchored:
-                continue
-            where, steps = jumps.get(group, (np.empty(0, np.intp), np.empty(0, np.int64)))
-            jumps[group] = (np.append(where, stamps[index]), np.append(steps, seconds[index] * TICKS_PER_SECOND))
-        return jumps
+        groups, first = np.unique(self.rows["io_group"][stamps], return_index=True)
+        found = zip(groups.tolist(), stamps[first].tolist(), (seconds[first] * TICKS_PER_SECOND).tolist(), strict=True)
+        return {group: (row, ticks) for group, row, ticks in found if group not in self.before.anchors}
 
     def unix_time(self) -> np.ndarray:
         """Unix second of the message that each row belongs to, shape (n,), int64; UNKNOWN before the first."""
@@ -103,18 +104,14 @@ class BlockClock:
         """
         rows = self.rows
         types, groups = rows["packet_type"], rows["io_group"]
-        # no PACMAN has id 0: its stamp (LArPix v1 files) speaks for every io_group that has none of its own
-        offset = np.full(256, self.before.offsets.get(0, 0), np.int64)
-        for group, ticks in self.before.offsets.items():
-            offset[group] = ticks
         stamp = (rows["timestamp"] & np.uint64(TIMESTAMP_MASK)).astype(np.int64)
-        time = stamp + offset[groups]
-        for group, (where, jump) in self._jumps.items():
-            own = groups == group if group else ~np.isin(groups, list({*self.before.offsets, *self._jumps} - {0}))
-            index = np.flatnonzero(own)
+        time = stamp + self._offsets_before()[groups]
+        for group, (where, ticks) in self._pps.items():
+            index = np.flatnonzero(groups == group)
             step = np.zeros(len(index) + 1, np.int64)
-            np.add.at(step, np.searchsorted(index, where, side="right"), jump)
+            np.add.at(step, np.searchsorted(index, where, side="right"), ticks)
             time[index] += np.cumsum(step[:-1])
+        self._anchor(time, groups)
         is_data = types == PacketType.DATA
         if "receipt_timestamp" in (rows.dtype.names or ()):
             receipt = rows["receipt_timestamp"].astype(np.int64)
@@ -123,6 +120,24 @@ class BlockClock:
                 time[late] -= TICKS_PER_SECOND
         time[~(is_data | (types == PacketType.SYNC) | (types == PacketType.TRIGGER))] = UNKNOWN
         return time
+
+    def _offsets_before(self) -> np.ndarray:
+        """Ticks to add at the start of the block, by io_group, shape (256,)."""
+        passed, anchors = self.before.passed, self.before.anchors
+        everyone = anchors.get(0, 0)
+        return np.array([passed.get(group, 0) + anchors.get(group, everyone) for group in range(256)], np.int64)
+
+    def _anchor(self, time: np.ndarray, groups: np.ndarray) -> None:
+        """Adds the anchors that are set in this block, to the rows after each."""
+        everyone, since = self.before.anchors.get(0, 0), -1
+        if 0 in self._new_anchors:
+            since, everyone = self._new_anchors[0]
+            own = list(self.before.anchors)
+            time[since + 1 :][~np.isin(groups[since + 1 :], own)] += everyone
+        for group, (row, ticks) in self._new_anchors.items():
+            if group:
+                index = row + 1 + np.flatnonzero(groups[row + 1 :] == group)
+                time[index] += ticks - np.where(index > since, everyone, 0)
 
 
 def pps_periods(counters: np.ndarray) -> np.ndarray:

@@ -97,10 +97,15 @@ def is_following(file: h5py.File) -> bool:
     return bool(file.swmr_mode)
 
 
-def find(file: h5py.File, path: str, depth: int = 0) -> h5py.Dataset | h5py.Group | None:
+MAX_LINKS = 32
+
+
+def find(file: h5py.File, path: str) -> h5py.Dataset | h5py.Group | None:
     """The object at `path` inside this very file, or None; raises UnreadableFile for a link that leaves it."""
+    names, links = path.strip("/").split("/"), 0
     here: h5py.Group | h5py.Dataset = file
-    for name in path.strip("/").split("/"):
+    while names:
+        name = names.pop(0)
         if not isinstance(here, h5py.Group):
             return None
         link = here.get(name, getlink=True)
@@ -109,13 +114,11 @@ def find(file: h5py.File, path: str, depth: int = 0) -> h5py.Dataset | h5py.Grou
         if isinstance(link, h5py.ExternalLink):
             raise UnreadableFile(f"{path} is an external link to another file, which is not followed")
         if isinstance(link, h5py.SoftLink):
-            if depth > 8:
-                raise UnreadableFile(f"{path} is a link that leads in a circle")
-            target = link.path if link.path.startswith("/") else f"{here.name}/{link.path}"
-            found = find(file, target, depth + 1)
-            if found is None:
-                return None
-            here = found
+            links += 1
+            target = link.path.strip("/").split("/")
+            if links > MAX_LINKS or len(target) > MAX_LINKS:
+                raise UnreadableFile(f"{path} is a link that leads in a circle, or through too many others")
+            here, names = (file if link.path.startswith("/") else here), target + names
             continue
         try:
             here = here[name]
@@ -143,8 +146,21 @@ def find_dataset(file: h5py.File, path: str) -> h5py.Dataset | None:
     return found
 
 
-def stored_rows(dset: h5py.Dataset) -> int:
-    """Rows that can hold data: a damaged or forged file may declare more than it stores."""
+def stored_ranges(dset: h5py.Dataset) -> list[tuple[int, int]]:
+    """Ranges of rows that are stored, ascending: a damaged or forged file may declare more, and have holes in between."""
+    rows = len(dset)
     if dset.chunks is None:
-        return len(dset) if dset.id.get_storage_size() >= len(dset) * dset.dtype.itemsize else 0
-    return min(len(dset), dset.id.get_num_chunks() * dset.chunks[0])
+        return [(0, rows)] if rows and dset.id.get_storage_size() >= rows * dset.dtype.itemsize else []
+    chunk = dset.chunks[0]
+    if dset.id.get_num_chunks() >= -(-rows // chunk):
+        return [(0, rows)] if rows else []
+    starts: list[int] = []
+    dset.id.chunk_iter(lambda info: starts.append(info.chunk_offset[0]))
+    ranges: list[tuple[int, int]] = []
+    for start in sorted(start for start in starts if start < rows):
+        stop = min(start + chunk, rows)
+        if ranges and ranges[-1][1] == start:
+            ranges[-1] = (ranges[-1][0], stop)
+        else:
+            ranges.append((start, stop))
+    return ranges

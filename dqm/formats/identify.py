@@ -9,7 +9,7 @@ from typing import Literal
 
 import h5py
 
-from dqm.formats.hdf5 import SIGNATURE, UnreadableFile, find, open_hdf5, read_head
+from dqm.formats.hdf5 import SIGNATURE, UnreadableFile, find, one_line, open_hdf5, read_head
 
 Format = Literal["raw", "packets", "flow", "light", "sim", "reco", "unknown"]
 
@@ -43,16 +43,23 @@ def identify(path: str | Path) -> FileKind:
 
 def kind_of(file: h5py.File) -> FileKind:
     """The kind of an open HDF5 file; the first rule that fits decides."""
-    names = set(file)
-    for fits, kind in RULES:
-        if fits(file, names):
-            return kind(file)
-    raise UnreadableFile(f"is HDF5 but no known format; it holds {', '.join(sorted(names)[:6]) or 'nothing'}")
+    try:
+        names = {name for name in file if isinstance(name, str)}  # one that is not UTF-8 comes as bytes
+        for fits, kind in RULES:
+            if fits(file, names):
+                return kind(file)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableFile(f"cannot be read as HDF5: {one_line(error)}") from None
+    held = ", ".join(sorted(names)[:6])
+    raise UnreadableFile(f"is HDF5 but no known format; it holds {held or 'nothing'}")
 
 
 def _attribute(file: h5py.File, group: str, name: str) -> str | None:
     holder = find(file, group)
-    value = holder.attrs.get(name) if holder is not None else None
+    try:
+        value = holder.attrs.get(name) if holder is not None else None
+    except (OSError, RuntimeError, TypeError):  # of a type that numpy does not have
+        return None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     return None if value is None else str(value)[:40]

@@ -14,7 +14,7 @@ from dqm.formats import words
 from dqm.formats.chunks import ChunksAhead, DamagedChunk, chunks_ahead
 from dqm.formats.clock import BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE, WrongColumns, known_columns, to_today
-from dqm.formats.hdf5 import State, UnreadableFile, find_dataset, is_following, one_line, open_hdf5, stored_rows
+from dqm.formats.hdf5 import State, UnreadableFile, find_dataset, is_following, one_line, open_hdf5, stored_ranges
 from dqm.formats.identify import FileKind, identify, kind_of
 from dqm.formats.names import NameParts, parse_name
 from dqm.formats.packets import DERIVED, Packets
@@ -22,8 +22,11 @@ from dqm.formats.packets import DERIVED, Packets
 BLOCK_ROWS = 65_536
 KNOWN_VERSIONS = ("0.0", "1.0", "2.0", "2.1", "2.2", "2.3", "2.4")
 CHUNK_CACHE_BYTES = 4 * 2**20
+MAX_DAMAGED_CHUNKS = 1000
 MAX_DAMAGED_BLOCKS = 20
 MESSAGES_AT_ONCE = 1024
+MESSAGES_IN_A_READ = 64
+"""A PACMAN message has up to 65,535 words: so many of the longest are 67 MB."""
 SAMPLE_ROWS = 16_384
 SAMPLE_MESSAGES = 128
 BYTES_AT_ONCE = 4 * 2**20
@@ -68,7 +71,7 @@ class Reader:
         self.name: NameParts = parse_name(path)
         self.cursor = Cursor()
         self.rows: int | None = None
-        self.columns: tuple[str, ...] = ()
+        self._file_columns: tuple[str, ...] = ()
         self.faults: list[str] = []
         self.partial = False
         self._file = file
@@ -78,6 +81,11 @@ class Reader:
         if self.partial:
             return "partial"
         return "growing" if is_following(self._file) else "ok"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that its packets have; those of a geometry only when one is known."""
+        return (*self._file_columns, *(DERIVED if self.detector is not None else DERIVED[:2]))
 
     @property
     def fraction_done(self) -> float:
@@ -99,13 +107,11 @@ class Reader:
 
     def sample(self) -> Packets:
         """Some thousand packets from the start, the middle and the end, to match ids by; their times mean nothing."""
-        try:
-            rows = np.concatenate([rows for rows in self._sample_rows() if len(rows)])
-        except (OSError, RuntimeError, ValueError):  # damaged there, or no rows at all: reading will say so
-            rows = np.zeros(0, PACKET_DTYPE)
+        parts = [rows for rows in self._sample_rows() if len(rows)] if self.rows != 0 else []
+        rows = np.concatenate(parts) if parts else np.zeros(0, PACKET_DTYPE)
         return Packets.of_rows(rows, BlockClock(rows, ClockState()), self.detector)
 
-    def _sample_rows(self) -> list[np.ndarray]:
+    def _sample_rows(self) -> Iterator[np.ndarray]:
         raise NotImplementedError
 
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
@@ -141,47 +147,68 @@ class PacketReader(Reader):
         if kind.format == "packets" and kind.version not in KNOWN_VERSIONS:
             self.faults.append(f"version {kind.version} is not one of those known (0.0 to 2.4): read by its columns")
         self._dset = dset
-        self.columns = (*columns, *DERIVED)
-        self.rows = stored_rows(dset)
+        self._file_columns = columns
+        self._ranges = stored_ranges(dset)
+        self.rows = sum(stop - start for start, stop in self._ranges)
         if self.rows < len(dset):
             self._fault(f"declares {len(dset):,} rows but stores only {self.rows:,}")
         chunk = dset.chunks[0] if dset.chunks else 1
         self._ahead: ChunksAhead | None = None
+        self._damaged = 0
         self._step = max(BLOCK_ROWS // chunk, 1) * chunk
 
     @property
     def fraction_done(self) -> float:
-        return self.cursor.row / self.rows if self.rows else 1.0
+        return self.cursor.row / self._ranges[-1][1] if self._ranges else 1.0
 
-    def _sample_rows(self) -> list[np.ndarray]:
-        rows = self.rows or 0
-        starts = sorted({0, rows // 2, max(rows - SAMPLE_ROWS, 0)})
-        return [to_today(self._dset[start : min(start + SAMPLE_ROWS, rows)]) for start in starts]
+    def _sample_rows(self) -> Iterator[np.ndarray]:
+        for start, stop in (self._ranges[0], self._ranges[len(self._ranges) // 2], self._ranges[-1]):
+            for at in sorted({start, (start + stop) // 2, max(stop - SAMPLE_ROWS, start)}):
+                try:
+                    yield to_today(self._dset[at : min(at + SAMPLE_ROWS, stop)])
+                except (OSError, RuntimeError, WrongColumns):
+                    continue  # damaged there: reading will say so
 
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-        row, damaged = self.cursor.row, 0
-        if self._ahead is None and (self.rows or 0) - row > self._step:
-            self._ahead = chunks_ahead(self._dset, self.path)
-        while row < (self.rows or 0):
-            stop = min((row // self._step + 1) * self._step, row + BLOCK_ROWS, self.rows or 0)
-            if row < split_at < stop:
-                stop = split_at
-            try:
-                rows = to_today(self._read(row, stop))
-            except (OSError, RuntimeError, WrongColumns) as error:
-                damaged += 1
-                self._fault(f"rows {row:,} to {stop - 1:,} cannot be read: {one_line(error)}")
-                if damaged == MAX_DAMAGED_BLOCKS:
-                    self._fault(f"gave up after {damaged} damaged blocks")
+        if self._ahead is None and (self.rows or 0) - self.cursor.row > self._step:
+            self._ahead = chunks_ahead(self._dset)
+        for first, last in self._ranges:
+            row = max(first, self.cursor.row)
+            while row < last:
+                stop = min((row // self._step + 1) * self._step, row + BLOCK_ROWS, last)
+                if row < split_at < stop:
+                    stop = split_at
+                for start, rows in self._readable(row, stop):
+                    self.cursor = Cursor(start, self.cursor.clock)
+                    yield rows, (0, 0)
+                if self._damaged > MAX_DAMAGED_CHUNKS:
+                    self._fault(f"gave up at row {stop:,} after {self._damaged} damaged chunks")
                     return
-                rows = np.zeros(0, PACKET_DTYPE)
-                self.cursor = Cursor(stop, self.cursor.clock)
-            row = stop
-            if len(rows):
-                yield rows, (0, 0)
+                row = stop
+        self.cursor = Cursor(max(self.cursor.row, self._ranges[-1][1] if self._ranges else 0), self.cursor.clock)
+
+    def _readable(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Rows [start, stop) with the row they begin at: in one piece, or what can be read of each chunk."""
+        try:
+            yield start, to_today(self._read(start, stop))
+            return
+        except (OSError, RuntimeError, WrongColumns) as error:
+            reason = error
+        chunk = self._dset.chunks[0] if self._dset.chunks else BLOCK_ROWS
+        lost: list[tuple[int, int]] = []
+        while start < stop:
+            end = min((start // chunk + 1) * chunk, stop)
+            try:
+                yield start, to_today(self._dset[start:end])
+            except (OSError, RuntimeError, WrongColumns):
+                self._damaged += 1
+                lost = [*lost[:-1], (lost[-1][0], end)] if lost and lost[-1][1] == start else [*lost, (start, end)]
+            start = end
+        for begin, end in lost:
+            self._fault(f"rows {begin:,} to {end - 1:,} cannot be read: {one_line(reason)}")
 
     def _read(self, start: int, stop: int) -> np.ndarray:
-        """Stored rows [start, stop): decompressed ahead where that can be done, else by HDF5."""
+        """Rows as stored: decompressed ahead where that can be done, else by HDF5."""
         if self._ahead is not None:
             try:
                 return self._ahead.rows(start, stop)
@@ -192,6 +219,7 @@ class PacketReader(Reader):
     def close(self) -> None:
         if self._ahead is not None:
             self._ahead.close()
+            self._ahead = None
         super().close()
 
 
@@ -209,8 +237,8 @@ class RawReader(Reader):
         if not headers.dtype.names or "io_groups" not in headers.dtype.names:
             raise UnreadableFile("msg_headers has no column 'io_groups'")
         self._messages, self._headers = messages, headers
-        self.columns = (*(PACKET_DTYPE.names or ()), *DERIVED)
-        stored = min(stored_rows(messages), stored_rows(headers))
+        self._file_columns = PACKET_DTYPE.names or ()
+        stored = min(_whole_from_start(messages), _whole_from_start(headers))
         self.messages = stored
         if is_following(file):
             return  # a writer grows one dataset after the other: the shorter one counts, and that is no fault
@@ -224,53 +252,59 @@ class RawReader(Reader):
     def fraction_done(self) -> float:
         return self.cursor.message / self.messages if self.messages else 1.0
 
-    def _sample_rows(self) -> list[np.ndarray]:
-        starts = sorted({0, self.messages // 2, max(self.messages - SAMPLE_MESSAGES, 0)})
-        parts = []
-        for start in starts:
+    def _sample_rows(self) -> Iterator[np.ndarray]:
+        for start in sorted({0, self.messages // 2, max(self.messages - SAMPLE_MESSAGES, 0)}):
             stop = min(start + SAMPLE_MESSAGES, self.messages)
-            parts.append(words.decode(list(self._messages[start:stop]), self._headers[start:stop]["io_groups"])[0])
-        return parts
+            try:
+                yield words.decode(list(self._messages[start:stop]), self._headers[start:stop]["io_groups"])[0]
+            except (OSError, RuntimeError):
+                continue
 
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-        at, skip, row, damaged = self.cursor.message, self.cursor.rows_into_message, self.cursor.row, 0
+        at, skip, row, damaged, cut_short = self.cursor.message, self.cursor.rows_into_message, self.cursor.row, 0, 0
         while at < self.messages:
-            stop = min((at // MESSAGES_AT_ONCE + 1) * MESSAGES_AT_ONCE, self.messages)
             try:
-                io_groups = self._headers[at:stop]["io_groups"]
-                payloads = list(self._messages[at:stop])
+                payloads = self._next_messages(at)
+                io_groups = self._headers[at : at + len(payloads)]["io_groups"]
             except (OSError, RuntimeError) as error:
+                stop = min(at + MESSAGES_AT_ONCE, self.messages)
                 damaged += 1
                 self._fault(f"messages {at:,} to {stop - 1:,} cannot be read: {one_line(error)}")
                 if damaged == MAX_DAMAGED_BLOCKS:
                     self._fault(f"gave up after {damaged} damaged blocks")
-                    return
+                    break
                 at, skip = stop, 0
                 self.cursor = Cursor(row, self.cursor.clock, at, 0)
                 continue
-            for first, last in _portions(payloads):
-                rows, starts, cut_short = words.decode(payloads[first:last], io_groups[first:last])
-                if cut_short:
-                    self._fault(f"{cut_short} messages at {at + first:,} to {at + last - 1:,} are cut short")
-                for a, b in _edges(len(rows), starts, skip, split_at - row + skip):
-                    message = int(np.searchsorted(starts, b, side="right")) - 1 if b < len(rows) else last - first
-                    into = b - int(starts[message]) if b < len(rows) else 0
-                    yield rows[a:b], (at + first + message, into)
-                row += len(rows) - skip
-                skip = 0
-            at = stop
+            rows, starts, short = words.decode(payloads, io_groups)
+            cut_short += short
+            for a, b in _edges(len(rows), starts, skip, split_at - row + skip):
+                message = int(np.searchsorted(starts, b, side="right")) - 1 if b < len(rows) else len(payloads)
+                into = b - int(starts[message]) if b < len(rows) else 0
+                yield rows[a:b], (at + message, into)
+            row += len(rows) - skip
+            at, skip = at + len(payloads), 0
+        if cut_short:
+            self._fault(f"{cut_short:,} messages are cut short, or have bytes beyond their last whole word")
         self.rows = row
 
+    def _next_messages(self, at: int) -> list[np.ndarray]:
+        """Messages from `at` on: up to MESSAGES_AT_ONCE, or fewer that hold BYTES_AT_ONCE together."""
+        payloads: list[np.ndarray] = []
+        stop = min((at // MESSAGES_AT_ONCE + 1) * MESSAGES_AT_ONCE, self.messages)
+        size = 0
+        while at < stop and size < BYTES_AT_ONCE:
+            some = list(self._messages[at : min(at + MESSAGES_IN_A_READ, stop)])
+            payloads += some
+            size += sum(map(len, some))
+            at += len(some)
+        return payloads
 
-def _portions(payloads: list[np.ndarray]) -> Iterator[tuple[int, int]]:
-    """Ranges of messages of at most BYTES_AT_ONCE together (a longer one comes alone), so that memory is bounded."""
-    sizes = np.cumsum([len(payload) for payload in payloads])
-    first = 0
-    while first < len(payloads):
-        before = sizes[first - 1] if first else 0
-        last = max(int(np.searchsorted(sizes, before + BYTES_AT_ONCE, side="right")), first + 1)
-        yield first, last
-        first = last
+
+def _whole_from_start(dset: h5py.Dataset) -> int:
+    """Rows that are stored without a hole, from the first on."""
+    ranges = stored_ranges(dset)
+    return ranges[0][1] if ranges and ranges[0][0] == 0 else 0
 
 
 def _edges(n_rows: int, starts: np.ndarray, skip: int, split_at: int) -> Iterator[tuple[int, int]]:

@@ -156,6 +156,10 @@ def test_a_layout_that_no_detector_uses_is_a_detector_of_its_own(tmp_path: Path)
         ("pixel_pitch: 4", "'chip_channel_to_position' is missing"),
         (LAYOUT.replace("tile_positions:\n  1:", "tile_positions:\n  7:"), "KeyError"),
         (LAYOUT.replace("pixel_pitch: 4.0", "pixel_pitch: wide"), "ValueError"),
+        (LAYOUT.replace("pixel_pitch: 4.0", "pixel_pitch: .nan"), "positions that are not numbers"),
+        (LAYOUT.replace("  11000:", f"  {2**80}:"), "OverflowError"),
+        (LAYOUT.replace("{11: 1001, 12: 1002}", "[1001]"), "AttributeError|TypeError"),
+        (LAYOUT.replace("  1: {11: 1001, 12: 1002}", "  99999: {11: 1001, 12: 1002}"), "KeyError|ids from"),
         (LAYOUT + "evil: !!python/object/apply:os.system ['true']\n", "cannot be read as yaml"),
     ],
 )
@@ -165,6 +169,15 @@ def test_a_wrong_layout_is_one_sentence(tmp_path: Path, text: str, reason: str) 
     with pytest.raises(BadLayout, match=reason) as error:
         detector_from_layout(path)
     assert "layout.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize("modules", ["null", "[1, 2]", "{one: [1, 2]}", "{1: 7}", "{1: [1, 2], 2: [3]}"])
+def test_a_wrong_detector_file_is_one_sentence(folder: Path, modules: str) -> None:
+    (folder / "tiny.yaml").write_text(DETECTOR.replace("{1: [1, 2]}", modules))
+    with pytest.raises(BadLayout, match=r"tiny\.yaml"):
+        Library([folder]).get("tiny")
+    found = Library([folder]).match(*ids((1, 1, 250, 63)))
+    assert "tiny.yaml" in found.reason
 
 
 def test_a_module_without_a_layout_is_named(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ROWS = some_packets(1234)
 def test_any_range_in_any_order_is_what_hdf5_reads(packet_file: Callable, ranges: list, shuffle: bool) -> None:
     path = packet_file(ROWS, chunk=100, compression="gzip", shuffle=shuffle)
     with h5py.File(path) as file:
-        ahead = ChunksAhead(file["packets"], path, threads=2)
+        ahead = ChunksAhead(file["packets"], threads=2)
         for start, length in ranges:
             stop = min(start + length, len(ROWS))
             np.testing.assert_array_equal(ahead.rows(start, stop), ROWS[start:stop])
@@ -41,7 +41,7 @@ def test_any_range_in_any_order_is_what_hdf5_reads(packet_file: Callable, ranges
 def test_what_is_not_surely_understood_is_left_to_hdf5(packet_file: Callable, options: dict) -> None:
     path = packet_file(ROWS, chunk=100, **options)
     with h5py.File(path) as file:
-        ahead = chunks_ahead(file["packets"], path)
+        ahead = chunks_ahead(file["packets"])
         assert (ahead is None) == (options.get("compression") != "gzip" or "fletcher32" in options)
         if ahead:
             ahead.close()
@@ -52,7 +52,7 @@ def test_a_chunk_that_was_never_written_is_left_to_hdf5(packet_file: Callable) -
     with h5py.File(path, "a") as file:
         file["packets"].resize((1500,))
     with h5py.File(path) as file:
-        ahead = ChunksAhead(file["packets"], path, threads=2)
+        ahead = ChunksAhead(file["packets"], threads=2)
         with pytest.raises(DamagedChunk):
             ahead.rows(1250, 1450)
         ahead.close()
@@ -70,7 +70,7 @@ def test_a_chunk_that_claims_more_than_it_may_hold_is_refused(packet_file: Calla
         file.seek(info.byte_offset)
         file.write(bomb)
     with h5py.File(path) as file:
-        ahead = ChunksAhead(file["packets"], path, threads=2)
+        ahead = ChunksAhead(file["packets"], threads=2)
         with pytest.raises(DamagedChunk, match="does not hold 108000 bytes"):
             ahead.rows(0, 3000)
         ahead.close()

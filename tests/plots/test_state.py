@@ -148,7 +148,7 @@ def state(**leaves: object) -> State:
 def test_a_scatter_adds_repeats() -> None:
     total = state(a=Scatter(4, np.array([1, 1, 3]))).add({"a": Scatter(4, np.array([1]), np.array([10]))})
     assert total["a"].tolist() == [0, 12, 0, 1]
-    with pytest.raises(WrongState, match=r"5 places to an array of 4"):
+    with pytest.raises(WrongState, match="cannot add 5 places"):
         total.add({"a": Scatter(5, np.array([1]))})
 
 
@@ -174,6 +174,21 @@ def test_states_of_another_plot_version_or_geometry_do_not_merge(change: dict) -
 def test_a_leaf_that_changes_its_shape_is_refused() -> None:
     with pytest.raises(WrongState, match="changed its shape"):
         state(a=np.zeros(3, int)).add({"a": np.zeros(1, int)})
+
+
+def test_half_an_increment_never_stays() -> None:
+    total = state(a=np.array([1, 1]), b=np.array([0]))
+    with pytest.raises(WrongState):
+        total.add({"a": np.array([5, 5]), "b": np.array([1, 2])})
+    assert total["a"].tolist() == [1, 1]
+
+
+def test_a_state_of_one_geometry_is_not_read_back_for_another() -> None:
+    from dqm.detector import demo_detector
+
+    data = state(a=np.array([1])).to_json()
+    with pytest.raises(WrongState, match="belongs to geometry None"):
+        State.from_json(data, demo_detector())
 
 
 @pytest.mark.parametrize("leaf", ["text", np.array(["a"]), [1, 2], np.array([object()])])
