@@ -48,7 +48,7 @@ def all_plots(path: Path) -> None:
     from dqm.ingest.oneshot import Sources, process
     from plots.discovery import discover
 
-    report = process(path, [found.plot() for found in discover().plots.values()], Sources())
+    report = process(path, [found.plot for found in discover().plots.values()], Sources())
     assert report.state == "ok", report.reason
     assert not report.broken
 

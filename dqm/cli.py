@@ -87,7 +87,9 @@ def inspect(files: Files, as_json: Json = False) -> None:
     else:
         for report in reports:
             _print_facts(report)
-    raise typer.Exit(_exit_code(reports, failed=False))
+    known = [report.format != "unknown" and report.state != "quarantined" for report in reports]
+    partial = any(report.state == "partial" for report in reports)
+    raise typer.Exit(BAD_INPUT if not any(known) else FAILED if partial or not all(known) else DONE)
 
 
 @app.command()
@@ -288,8 +290,10 @@ def _process_all(
     """One file after the other, each written and let go before the next: memory does not grow with their number."""
     from dqm.ingest.oneshot import process as process_file
     from dqm.views.export import folder_of, write_figures
-    from dqm.views.report import ReportWriter
+    from dqm.views.report import ReportWriter, is_report
 
+    if html and not is_report(html):
+        _fail(f"--html {_shown(html)} is already there and is no report; name another file")
     reports, taken = [], set[str]()
     page: ReportWriter | None = None
     try:
@@ -297,10 +301,13 @@ def _process_all(
             page = ReportWriter(html, files) if html else None
             for file, tick in _each(files, bar):
                 with redirect_stdout(sys.stderr):
-                    report = process_file(file, [found.plot() for found in chosen], sources, tick)
+                    report = process_file(file, [found.plot for found in chosen], sources, tick)
                 folder = folder_of(report.path, taken)
-                if out and report.readable:
-                    write_figures(report, out / folder)
+                try:
+                    if out and report.readable:
+                        write_figures(report, out / folder)
+                except OSError as error:
+                    report.unwritten = f"cannot write {_shown(out / folder if out else '')}: {error.strerror or error}"
                 if page:
                     page.add(report)
                 for element in report.elements:
@@ -310,7 +317,7 @@ def _process_all(
                 page.close(broken)
                 page = None
     except OSError as error:
-        _fail(f"cannot write: {error}")
+        _fail(f"cannot write {_shown(html)}: {error.strerror or error}")
     finally:
         if page:
             page.abandon()
@@ -320,7 +327,7 @@ def _process_all(
 def _exit_code(reports: list[FileReport], failed: bool) -> int:
     if not any(report.readable for report in reports):
         return BAD_INPUT
-    bad = any(not r.readable or r.state == "partial" or r.broken or r.lacks_geometry for r in reports)
+    bad = any(not r.readable or r.state == "partial" or r.broken or r.lacks_geometry or r.unwritten for r in reports)
     return FAILED if bad or failed else DONE
 
 
@@ -360,6 +367,8 @@ def _print_facts(report: FileReport) -> None:
         _say(f"  {report.geometry_reason}")
     for fault in report.faults:
         _say(f"  {fault}")
+    if report.unwritten:
+        _say(f"  {report.unwritten}")
 
 
 def _print_report(report: FileReport) -> None:
@@ -387,13 +396,15 @@ def _shown(path: object) -> str:
 
 
 def _print_json(data: object) -> None:
-    typer.echo(json.dumps(data, indent=2, allow_nan=False))
+    text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+    typer.echo(text.encode("utf-8", "replace"))  # names of files need not be UTF-8, JSON must be
 
 
 def _say(text: str, err: bool = False) -> None:
-    typer.echo(text, err=err)
+    """One line; what it holds of files and plug-ins cannot steer the terminal."""
+    typer.echo(_shown(text), err=err)
 
 
 def _fail(text: str) -> NoReturn:
-    typer.echo(f"larboard: {text}", err=True)
+    typer.echo(f"larboard: {_shown(text)}", err=True)
     sys.exit(BAD_INPUT)

@@ -19,7 +19,9 @@ class Element:
     `broken` is a sentence when the plot raised, `unavailable` when the file cannot feed it.
     """
 
-    plot: Plot
+    plot: type[Plot]
+    made: Plot | None = None
+    """The object that works: made for this file, None when it could not be."""
     state: State | None = None
     figure: Any = None
     trends: dict[str, Trend] = field(default_factory=dict)
@@ -29,7 +31,7 @@ class Element:
 
     @property
     def name(self) -> str:
-        return self.plot.name
+        return self.plot.__name__
 
     def release(self) -> None:
         """Drops state and figure once they are written; trends and words stay."""
@@ -61,6 +63,8 @@ class FileReport:
     geometry_reason: str = ""
     lacks_geometry: bool = False
     """Whether a geometry that the settings name could not be used."""
+    unwritten: str = ""
+    """Why its figures could not be written."""
     elements: list[Element] = field(default_factory=list)
     detector: Detector | None = None
 

@@ -7,6 +7,7 @@ into runs and run in parallel. Copy ``plots/adc_spectrum.py``, or run ``larboard
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import math
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, State, W
 
 __all__ = [
     "LEVELS",
+    "PLUGIN_ERRORS",
     "Extent",
     "KeyedCounts",
     "LiveTime",
@@ -34,6 +36,7 @@ __all__ = [
     "State",
     "Trend",
     "WrongState",
+    "check_figure",
     "decode_arrays",
     "load_figure",
     "tally",
@@ -41,6 +44,8 @@ __all__ = [
 
 LEVELS = ("raw", "packets", "flow", "light", "reco")
 MEMORY = "larboard_state"
+PLUGIN_ERRORS = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError)
+"""What the code of a plug-in may raise without taking anything else with it; an interruption by the user is not in it."""
 
 Limits = tuple[float | None, float | None]
 """(low, high); None where there is no limit on that side."""
@@ -167,6 +172,12 @@ def no_packets(detector: Any = None) -> Packets:
     """A block without rows, with every column."""
     rows = np.zeros(0, PACKET_DTYPE)
     return Packets.of_rows(rows, BlockClock(rows, ClockState()), detector)
+
+
+def check_figure(figure: Any) -> None:
+    """Raises TypeError for what a plot must not make: anything that is not a Plotly figure."""
+    if not isinstance(figure, go.Figure):
+        raise TypeError(f"expected a Plotly figure, the plot made {type(figure).__name__}")
 
 
 def load_figure(data: Mapping[str, Any]) -> go.Figure:

@@ -17,7 +17,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dqm.formats.packets import Packets, cut
-from plots.base import MEMORY, MergeablePlot, Plot, State, decode_arrays, load_figure, no_packets
+from plots.base import MEMORY, PLUGIN_ERRORS, MergeablePlot, Plot, State, decode_arrays, load_figure, no_packets
 from plots.discovery import fault_of
 
 UNIT_IN_BRACKETS = re.compile(r"\[.+\]")
@@ -70,7 +70,7 @@ def _outcome(sentence: str, check: Callable, plot: type[Plot], rows: np.ndarray,
         check(plot, rows, detector)
     except Unmet as error:
         return Outcome(sentence, False, str(error))
-    except (Exception, SystemExit) as error:
+    except PLUGIN_ERRORS as error:
         frames = traceback.extract_tb(error.__traceback__)
         # the author's own line, if the error passed through it
         where = next((frame for frame in reversed(frames) if frame.filename == inspect.getfile(plot)), frames[-1])

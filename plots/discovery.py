@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 import plots
-from plots.base import LEVELS, MergeablePlot, Plot
+from plots.base import LEVELS, PLUGIN_ERRORS, MergeablePlot, Plot
 
 ENTRY_POINTS = "larboard.plots"
 NOT_PLOTS = {"__init__", "base", "contract", "discovery", "drawing", "scaffold", "state"}
@@ -131,7 +131,7 @@ def _discover_directory(registry: Registry, directory: Path) -> None:
 def _discover_file(registry: Registry, path: Path) -> None:
     try:
         module = _import_file(path)
-    except (Exception, SystemExit) as error:
+    except PLUGIN_ERRORS as error:
         registry._fail(path.stem, str(path), error)
         return
     found = list(plots_in(module))
@@ -161,7 +161,7 @@ def _discover_entry(registry: Registry, entry: importlib.metadata.EntryPoint) ->
     source = f"package {entry.dist.name} {entry.dist.version}" if entry.dist else "installed package"
     try:
         loaded = entry.load()
-    except (Exception, SystemExit) as error:
+    except PLUGIN_ERRORS as error:
         registry._fail(entry.name, source, error)
         return
     found = list(plots_in(loaded)) if isinstance(loaded, ModuleType) else [loaded]
@@ -188,6 +188,12 @@ def fault_of(plot: type[Plot]) -> str:
         return f"has level {plot.level!r}, expected one of {', '.join(LEVELS)}"
     if isinstance(plot.fields, str):
         return f'has fields = "{plot.fields}", expected a tuple such as ("{plot.fields}",)'
+    if not isinstance(plot.fields, (tuple, list)) or not all(isinstance(field, str) for field in plot.fields):
+        return f"has fields = {plot.fields!r}, expected a tuple of names of columns"
+    if not isinstance(plot.title, str) or not isinstance(plot.version, int):
+        return "has a title that is no text, or a version that is no whole number"
+    if plot.name is not Plot.name:
+        return "defines name, which is always the name of the class"
     if issubclass(plot, MergeablePlot):
         lacking = [name for name in ("count", "draw") if getattr(plot, name) is getattr(MergeablePlot, name)]
         return f"is a MergeablePlot without {' and '.join(lacking)}" if lacking else ""

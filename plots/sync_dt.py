@@ -84,29 +84,29 @@ def missing_syncs(state: State) -> int | None:
     """PPS resets that did not happen or did not arrive, over all io_groups; None when the file cannot tell.
 
     A counter of n seconds at a sync tells of n - 1 missed ones. A sync that was lost while the counter was reset shows in
-    the unix seconds: more of them were seen between the first and the last sync than periods were counted. Before the
-    first and after the last sync, or without any, one second is allowed: the file may begin and end anywhere in it.
-    Seconds are counted, not subtracted, so that a wrong stamp is one second and not an age.
+    the unix seconds: each second that was seen right after another one wants a sync. Before the first and after the last
+    sync, or without any, one is allowed to be missing: the file may begin and end anywhere in a second. Only seconds that
+    follow each other count, so that a pause, another file of the run or a wrong stamp asks for nothing.
     """
     syncs, periods, pps = state["syncs"], state["periods"], state["pps_unix"]
     missing, known = int((periods - syncs).sum()), bool(syncs.any())
-    keys = state["seconds"].keys
     for io_group in np.flatnonzero(syncs + state["data"]).tolist():
-        # no PACMAN has id 0: its stamps (simulation, LArPix v1) speak for the io_groups that have none
-        own = (
-            keys[keys >> SECOND_BITS == io_group]
-            if (keys >> SECOND_BITS == io_group).any()
-            else keys[keys >> SECOND_BITS == 0]
-        )
-        seconds = own & ((1 << SECOND_BITS) - 1)
+        turns = _turns(state["seconds"].keys, io_group)
         if not syncs[io_group] or not pps.seen[io_group]:
-            missing += max(len(seconds) - 2, 0)
-            known = known or len(seconds) > 2
+            missing += max(len(turns) - 1, 0)
+            known = known or len(turns) > 1
             continue
         first, last = int(pps.low[io_group]), int(pps.high[io_group])
-        between = int(np.count_nonzero((seconds >= first) & (seconds <= last))) - 1
-        missing += max(between - (int(periods[io_group]) - 1), 0)
-        missing += max(int(np.count_nonzero(seconds < first)) - 1, 0) + max(
-            int(np.count_nonzero(seconds > last)) - 1, 0
-        )
+        wanted = int(np.count_nonzero((turns > first) & (turns <= last)))
+        missing += max(wanted - (int(periods[io_group]) - 1), 0)
+        missing += int(np.count_nonzero(turns < first)) + max(int(np.count_nonzero(turns > last)) - 1, 0)
     return missing if known else None
+
+
+def _turns(keys: np.ndarray, io_group: int) -> np.ndarray:
+    """Unix seconds at which an io_group went from one second to the next, ascending."""
+    groups = keys >> SECOND_BITS
+    # no PACMAN has id 0: its stamps (simulation, LArPix v1) speak for the io_groups that have none
+    own = keys[groups == io_group] if (groups == io_group).any() else keys[groups == 0]
+    seconds = own & ((1 << SECOND_BITS) - 1)
+    return seconds[1:][np.diff(seconds) == 1]

@@ -44,7 +44,7 @@ PATHS = {Path(name).name: name for name in COUNTS}
 
 @cache
 def processed(name: str) -> FileReport:
-    return process(SAMPLES / name, [found.plot() for found in discover().plots.values()], Sources())
+    return process(SAMPLES / name, [found.plot for found in discover().plots.values()], Sources())
 
 
 def trend(report: FileReport, name: str) -> float | int | None:

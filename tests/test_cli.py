@@ -178,8 +178,53 @@ def test_a_figure_of_an_earlier_run_does_not_stay_when_the_plot_broke(good: Path
     assert larboard("process", good, "--out", tmp_path / "out", LARBOARD_PLOTS__PATHS=paths).code == 0
     assert (tmp_path / "out" / good.name / "Mine.json").is_file()
     plugin.write_text(text.format(body="raise ValueError('x')"))
-    assert larboard("process", good, "--out", tmp_path / "out", LARBOARD_PLOTS__PATHS=paths).code == 1
-    assert not (tmp_path / "out" / good.name / "Mine.json").exists()
+    for body in ("raise ValueError('x')", "return 5"):
+        plugin.write_text(text.format(body="fig.add_bar(y=[1])"))
+        assert larboard("process", good, "--out", tmp_path / "out", LARBOARD_PLOTS__PATHS=paths).code == 0
+        plugin.write_text(text.format(body=body))
+        assert larboard("process", good, "--out", tmp_path / "out", LARBOARD_PLOTS__PATHS=paths).code == 1
+        assert not (tmp_path / "out" / good.name / "Mine.json").exists()
+        assert larboard("process", good, LARBOARD_PLOTS__PATHS=paths).code == 1
+
+
+@pytest.mark.parametrize(
+    ("trends", "reason"),
+    [
+        ("{'x': 3.0}", "returned 'x': float, expected a name and a Trend"),
+        ("None", "trends returned NoneType"),
+        ("[1]", "trends returned list"),
+        ("{5: Trend(1, 'x')}", "returned 5: Trend"),
+        ("{'x': Trend('abc', 'x')}", "a trend's value is str, expected a number or None"),
+        ("{'x': Trend(1 + 2j, 'x')}", "a trend's value is complex"),
+        ("{'x': Trend(1, 'x', warn=3)}", "a trend's warn is 3, expected (low, high)"),
+    ],
+)
+def test_wrong_trends_break_their_own_plot_only(good: Path, tmp_path: Path, trends: str, reason: str) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from plots.adc_spectrum import AdcSpectrum\nfrom plots.base import Trend\n"
+        f"class Odd(AdcSpectrum):\n    def trends(self, state): return {trends}\n"
+    )
+    paths = json.dumps([str(tmp_path)])
+    done = larboard("process", good, "--out", tmp_path / "out", "--json", LARBOARD_PLOTS__PATHS=paths)
+    assert done.code == 1
+    assert done.json[0]["broken"].keys() == {"Odd"}
+    assert reason in done.json[0]["broken"]["Odd"]
+    assert done.json[0]["trends"]["AdcSpectrum.mean_adc"]["value"]
+    tested = larboard("plots", "test", "Odd", LARBOARD_PLOTS__PATHS=paths)
+    assert tested.code == 1
+    assert larboard("plots", "list", LARBOARD_PLOTS__PATHS=paths).code == 0
+
+
+def test_numbers_beyond_json_are_written_all_the_same(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "big.py").write_text(
+        "from plots.adc_spectrum import AdcSpectrum\nfrom plots.base import Trend\n"
+        "class Big(AdcSpectrum):\n"
+        "    def trends(self, state): return {'x': Trend(2**70, 'x'), 'y': Trend(float('inf'), 'Hz')}\n"
+    )
+    done = larboard("process", good, "--json", LARBOARD_PLOTS__PATHS=json.dumps([str(tmp_path)]))
+    assert done.code == 0
+    assert done.json[0]["trends"]["Big.x"]["value"] == 2.0**70
+    assert done.json[0]["trends"]["Big.y"] == {"value": None, "unit": "Hz", "reason": "not a finite number"}
 
 
 def test_a_plot_that_makes_no_plotly_figure_is_broken(good: Path, tmp_path: Path) -> None:
@@ -284,7 +329,7 @@ def test_a_nasty_file_name_is_only_a_name(packet_file: Callable, tmp_path: Path,
     assert len(list((tmp_path / "out").glob("*/trends.json"))) == 1
     page = (tmp_path / "r.html").read_text()
     assert "<img src=x" not in page
-    assert json.loads(larboard("inspect", path, "--json").out)[0]["path"] == str(path)
+    assert larboard("inspect", path, "--json").json[0]["path"] == str(path)
 
 
 def test_a_name_that_is_not_utf8_is_survived(packet_file: Callable, tmp_path: Path) -> None:
@@ -293,15 +338,61 @@ def test_a_name_that_is_not_utf8_is_survived(packet_file: Callable, tmp_path: Pa
     path.rename(os.fsdecode(odd))
     done = larboard("process", os.fsdecode(odd), "--html", tmp_path / "r.html", "--json")
     assert done.code == 0
+    assert done.json[0]["path"].endswith("caf?.h5")
     assert (tmp_path / "r.html").stat().st_size > 10_000
 
 
 def test_an_unwritable_output_is_one_sentence(good: Path, empty: Path, tmp_path: Path) -> None:
-    for arguments in (["--out", empty / "out"], ["--html", empty / "r.html"]):
-        done = larboard("process", good, *arguments)
+    page = larboard("process", good, "--html", empty / "r.html")
+    assert page.code == 2
+    assert "cannot write" in page.err
+    assert page.err.count("\n") == 1
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / good.name).touch()
+    other = good.with_name("other.h5")
+    other.write_bytes(good.read_bytes())
+    figures = larboard("process", good, other, "--out", tmp_path / "out")
+    assert figures.code == 1
+    assert figures.out.count("cannot write") == 1
+    assert (tmp_path / "out" / "other.h5" / "trends.json").is_file()
+
+
+def test_a_report_is_never_written_over_anything_but_a_report(good: Path, tmp_path: Path) -> None:
+    before = good.read_bytes()
+    other = good.with_name("other.h5")
+    other.write_bytes(before)
+    for arguments in ([good, "--html", good], ["--html", good, other], [other, "--html", other.parent]):
+        done = larboard("process", *arguments)
         assert done.code == 2
-        assert "cannot write" in done.err
-        assert done.err.count("\n") == 1
+        assert "is already there and is no report" in done.err
+    assert good.read_bytes() == other.read_bytes() == before
+    for _ in range(2):
+        assert larboard("process", good, "--html", tmp_path / "r.html", "--plots", "SyncDt").code == 0
+
+
+def test_two_that_write_one_report_do_not_mix(good: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from dqm.cli import main; main()", "process", good, "--html", tmp_path / "r.html"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [one.wait(timeout=120) for one in both] == [0, 0]
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("<!doctype html>") == page.count("</html>") == 1
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_inspecting_a_light_file_is_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "mpd_run_x_rctl_7_p3.data"
+    path.write_bytes(b"Star" + bytes(4) + b"Run#" + (4).to_bytes(4, "little") + (51).to_bytes(4, "little") + bytes(50))
+    done = larboard("inspect", path, "--json")
+    assert done.code == 0
+    assert (done.json[0]["format"], done.json[0]["run"], done.json[0]["subrun"]) == ("light", 51, 3)
+    assert larboard("process", path).code == 2
+
+
+def test_what_a_file_holds_cannot_steer_the_terminal(packet_file: Callable) -> None:
+    done = larboard("inspect", packet_file(some_packets(100), version="\x1b]0;mine\x07"))
+    assert "\x1b" not in done.out
+    assert "\\x1b" in done.out
 
 
 def test_demo_once_makes_data_processes_them_and_prints_a_summary(tmp_path: Path) -> None:

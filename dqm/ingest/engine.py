@@ -7,79 +7,89 @@ from dataclasses import replace
 from typing import Any
 
 from dqm.formats import Packets, Reader
+from dqm.formats.packets import DERIVED
 from dqm.records import Element
-from plots.base import MergeablePlot, Plot, Trend
+from plots.base import PLUGIN_ERRORS, MergeablePlot, Plot, Trend, check_figure
 
 LEVELS_OF_FORMAT = {"raw": {"raw", "packets"}, "packets": {"packets"}, "sim": {"packets"}, "flow": {"packets"}}
 """Which levels of plots a file of each format feeds today: the packets that a flow file keeps count as packets."""
 
 
-def prepare(plots: Iterable[Plot], reader: Reader) -> list[Element]:
+def prepare(plots: Iterable[type[Plot]], reader: Reader) -> list[Element]:
     """One element for each plot, ready to be fed; those that this file cannot feed say so."""
     return [_prepare(plot, reader) for plot in plots]
 
 
-def _prepare(plot: Plot, reader: Reader) -> Element:
+def _prepare(plot: type[Plot], reader: Reader) -> Element:
     element = Element(plot)
+    try:
+        element.made = made = plot()
+        element.unavailable = _unavailable(made, reader)
+        if element.unavailable:
+            return element
+        if isinstance(made, MergeablePlot):
+            element.state = made.start(reader.detector)
+        else:
+            element.figure = made.new_figure()
+    except PLUGIN_ERRORS as error:
+        element.fail("at the start", error)
+    return element
+
+
+def _unavailable(plot: Plot, reader: Reader) -> str:
+    """Why this file cannot feed a plot; empty when it can."""
     version = f"{reader.kind.format} file" + (f" of version {reader.kind.version}" if reader.kind.version else "")
     if plot.level not in LEVELS_OF_FORMAT.get(reader.kind.format, set()):
-        element.unavailable = f"needs {plot.level} data, this is a {version}"
-    elif missing := plot.missing(reader.columns):
-        element.unavailable = f"needs column {missing[0]}, which a {version} does not have"
-    else:
-        try:
-            if isinstance(plot, MergeablePlot):
-                element.state = plot.start(reader.detector)
-            else:
-                element.figure = plot.new_figure()
-        except (Exception, SystemExit) as error:
-            element.fail("at the start", error)
-    return element
+        return f"needs {plot.level} data, this is a {version}"
+    missing = plot.missing(reader.columns)
+    if missing and missing[0] in DERIVED:
+        return f"needs column {missing[0]}, and no known geometry fits the ids of this file"
+    return f"needs column {missing[0]}, which a {version} does not have" if missing else ""
 
 
 def feed(elements: Iterable[Element], packets: Packets) -> None:
     """Gives one block to every element that still works."""
     for element in elements:
-        if element.broken or element.unavailable:
+        if element.broken or element.unavailable or element.made is None:
             continue
         try:
-            if isinstance(element.plot, MergeablePlot):
+            if isinstance(element.made, MergeablePlot):
                 assert element.state is not None
-                element.state.add(element.plot.count(packets))
+                element.state.add(element.made.count(packets))
             else:
-                element.figure = _updated(element, packets)
-        except (Exception, SystemExit) as error:
+                returned = element.made(packets, element.figure)
+                element.figure = element.figure if returned is None else returned
+        except PLUGIN_ERRORS as error:
             element.fail(f"counting rows from {packets.first_row:,}", error)
-
-
-def _updated(element: Element, packets: Packets) -> Any:
-    returned = element.plot(packets, element.figure)
-    return element.figure if returned is None else returned
 
 
 def finish(elements: Iterable[Element], detector: Any = None) -> None:
     """Draws the figures of mergeable plots and reads their trends; of those that could not be fed they are null."""
     for element in elements:
-        plot = element.plot
-        if element.broken or not isinstance(plot, MergeablePlot):
+        if element.broken or element.made is None:
             continue
         if element.unavailable:
-            element.trends = _unknown_trends(plot, element.unavailable, detector)
+            element.trends = _unknown_trends(element.made, element.unavailable, detector)
             continue
-        assert element.state is not None
         doing = "drawing"
         try:
-            element.figure = plot.figure(element.state)
+            if isinstance(element.made, MergeablePlot):
+                assert element.state is not None
+                element.figure = element.made.figure(element.state)
+            check_figure(element.figure)
             doing = "reading its trends"
-            element.trends = plot.read_trends(element.state)
-        except (Exception, SystemExit) as error:
+            if isinstance(element.made, MergeablePlot) and element.state is not None:
+                element.trends = element.made.read_trends(element.state)
+        except PLUGIN_ERRORS as error:
             element.fail(doing, error)
 
 
-def _unknown_trends(plot: MergeablePlot, reason: str, detector: Any) -> dict[str, Trend]:
+def _unknown_trends(plot: Plot, reason: str, detector: Any) -> dict[str, Trend]:
     """The trends of a plot that could not be fed: null, with the reason."""
+    if not isinstance(plot, MergeablePlot):
+        return {}
     try:
         declared = plot.read_trends(plot.start(detector))
-    except (Exception, SystemExit):  # it may ask for the very column that is missing
+    except PLUGIN_ERRORS:  # it may ask for the very column that is missing
         return {}
     return {name: replace(trend, value=None, reason=reason) for name, trend in declared.items()}

@@ -43,7 +43,7 @@ class Sources:
         return library.match(data["io_group"], data["io_channel"], data["chip_id"], data["channel_id"])
 
 
-def process(path: Path, plots: Iterable[Plot], sources: Sources, progress: Progress | None = None) -> FileReport:
+def process(path: Path, plots: Iterable[type[Plot]], sources: Sources, progress: Progress | None = None) -> FileReport:
     """Every packet of `path` through every plot. Never raises for what is in the file: the report says it."""
     report = _named(path)
     try:
@@ -60,8 +60,8 @@ def process(path: Path, plots: Iterable[Plot], sources: Sources, progress: Progr
             _conclude(report, reader, scan)
     except UnreadableFile as error:
         _give_up(report, error)
-    except (OSError, RuntimeError) as error:  # the file changed or vanished under us
-        _give_up(report, UnreadableFile(f"cannot be read: {one_line(error)}"))
+    except Exception as error:  # the last resort: nothing that is in a file may stop the next one
+        _give_up(report, UnreadableFile(f"cannot be read: {type(error).__name__}: {one_line(error)}"))
     return report
 
 
@@ -100,7 +100,7 @@ def _give_up(report: FileReport, error: UnreadableFile) -> None:
     report.state, report.faults = error.state, [error.reason]
     try:
         kind = identify(report.path)
-    except (UnreadableFile, OSError, RuntimeError):
+    except Exception:
         return
     report.format, report.version = kind.format, kind.version
     if kind.format == "light":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,12 @@ import plotly.graph_objects as go
 
 from dqm.checks.range_check import judge
 from dqm.records import FileReport
-from plots.base import MEMORY, Trend
+from plots.base import MEMORY, Trend, check_figure
 
 
 def figure_json(figure: Any) -> str:
     """A Plotly figure as JSON, without the memory that a plot may keep in it; TypeError for anything else."""
-    if not isinstance(figure, go.Figure):
-        raise TypeError(f"expected a Plotly figure, the plot made {type(figure).__name__}")
+    check_figure(figure)
     meta = figure.layout.meta
     if isinstance(meta, dict) and MEMORY in meta:
         figure = go.Figure(figure)
@@ -73,16 +73,29 @@ def write_figures(report: FileReport, folder: Path) -> None:
         if element.figure is None:
             (folder / f"{element.name}.json").unlink(missing_ok=True)  # of an earlier run, when it still worked
             continue
+        path = folder / f"{element.name}.json"
         try:
-            write_whole(folder / f"{element.name}.json", figure_json(element.figure).encode())
+            write_whole(path, figure_json(element.figure).encode())
         except (TypeError, ValueError) as error:
             element.fail("writing its figure", error)
+            path.unlink(missing_ok=True)
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
     write_whole(folder / "trends.json", orjson.dumps(trends_json(report), option=options) + b"\n")
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes beside `path` and renames, so that nobody sees half a file."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    """Writes beside `path` and renames, so that nobody sees half a file, nor mixes with another writer."""
+    part = new_part(path)
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def new_part(path: Path) -> Path:
+    """A new hidden file beside `path`, for this writer alone."""
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    os.fchmod(handle, 0o644)
+    os.close(handle)
+    return Path(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from plots.base import MergeablePlot
+from plots.base import PLUGIN_ERRORS, MergeablePlot
 from plots.discovery import Broken, Found, Registry
 
 
@@ -44,12 +44,13 @@ def plot_list(registry: Registry) -> PlotList:
 
 def describe(found: Found) -> Description:
     """The description of a plot; its trends are those of an empty state (none when that raises: the test says so)."""
-    plot = found.plot()
+    plot = found.plot
     trends: dict[str, str] = {}
-    if isinstance(plot, MergeablePlot):
+    if issubclass(plot, MergeablePlot):
         try:
-            trends = {name: trend.unit for name, trend in plot.read_trends(plot.start()).items()}
-        except (Exception, SystemExit):  # a plug-in that fails on empty input is still listed
+            made = plot()
+            trends = {name: trend.unit for name, trend in made.read_trends(made.start()).items()}
+        except PLUGIN_ERRORS:  # a plug-in that fails on empty input is still listed
             trends = {}
-    kind = "mergeable" if isinstance(plot, MergeablePlot) else "simple"
-    return Description(plot.name, plot.title, plot.level, kind, plot.version, found.source, tuple(plot.fields), trends)
+    kind = "mergeable" if issubclass(plot, MergeablePlot) else "simple"
+    return Description(found.name, plot.title, plot.level, kind, plot.version, found.source, tuple(plot.fields), trends)

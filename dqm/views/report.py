@@ -14,13 +14,14 @@ import plotly.offline
 import dqm
 from dqm.checks.range_check import Quality, judge
 from dqm.records import Element, FileReport
-from dqm.views.export import figure_json
+from dqm.views.export import figure_json, new_part
 from dqm.views.words import quantity, time_span
 from plots.base import LiveTime, Trend
 from plots.discovery import Broken
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = Path(dqm.__file__).parent.parent / "assets"
+DOCTYPE = b"<!doctype html>"
 WIDE = 400
 """A figure higher than this [px] gets a row of its own."""
 ORDER = {Quality.BAD: 0, Quality.SUSPECT: 1, Quality.UNKNOWN: 2, None: 3, Quality.GOOD: 4}
@@ -42,6 +43,17 @@ class TrendRow:
     reason: str
 
 
+def is_report(path: Path) -> bool:
+    """Whether `path` is a page that may be written over, or nothing."""
+    if not path.exists():
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(DOCTYPE)).lower() == DOCTYPE
+    except OSError:
+        return False
+
+
 class ReportWriter:
     """Writes a report file by file, so that the figures of one file are in memory at a time. The page appears when it is
     whole: until `close` it is a hidden ``.part`` beside `path`.
@@ -55,7 +67,7 @@ class ReportWriter:
         self._path = path
         self._number = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._part = path.with_name(f".{path.name}.part")
+        self._part = new_part(path)
         # the names of files need not be UTF-8
         self._page = open(self._part, "w", encoding="utf-8", errors="replace")  # noqa: SIM115  (closed by close)
         self._names = labels(files)

@@ -67,7 +67,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = [taken.packets, nasty, folder / "empty.h5"]
     writer = ReportWriter(folder / "report.html", paths)
     for path in paths:
-        made = process(path, [found.plot() for found in discover().plots.values()], Sources())
+        made = process(path, [found.plot for found in discover().plots.values()], Sources())
         if path is nasty:
             made.elements[0].fail("drawing", ValueError("</script><script>alert(2)</script>"))
         writer.add(made)

@@ -103,6 +103,20 @@ def fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
+def soft_link_maze(path: Path) -> None:
+    """Ten links, each through the next one twenty times over: 20 to the power of 10 steps for who follows them all."""
+    with h5py.File(path, "w") as file:
+        for number in range(10):
+            file[f"l{number}"] = h5py.SoftLink("/" + "/".join([f"l{number + 1}"] * 20))
+        file["l10"] = file["/"]
+        file["packets"] = h5py.SoftLink("/l0/nothing")
+
+
+def name_that_is_not_utf8(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group(b"caf\xe9")
+
+
 NO_COLUMN = np.dtype([(name, PACKET_DTYPE[name]) for name in PACKET_DTYPE.names or () if name != "io_group"])
 
 # name -> how it is made, what the reason must say
@@ -119,6 +133,8 @@ UNREADABLE: dict[str, tuple[Make, str]] = {
     "an external link": (external_link, "external link .* not followed"),
     "a soft link to an external link": (soft_link_to_external, "external link .* not followed"),
     "soft links in a circle": (soft_link_circle, "circle|has no dataset"),
+    "soft links without end": (soft_link_maze, "circle, or through too many others"),
+    "a name that is not UTF-8": (name_that_is_not_utf8, "no known format"),
     "a virtual dataset": (virtual_dataset, "in other files, which are not followed"),
     "external storage": (external_storage, "in other files, which are not followed"),
     "foreign HDF5": (foreign_hdf5, "no known format; it holds measurements"),
@@ -185,6 +201,74 @@ def test_a_damaged_chunk_costs_its_block_and_nothing_else(tmp_path: Path) -> Non
     assert report.state == "partial"
     assert report.rows == 200_000 - 65_536
     assert "rows 65,536 to 131,071 cannot be read" in (report.reason or "")
+
+
+@pytest.mark.parametrize(("broken", "lost"), [(0, 864), (100, 864), (231, 416)])
+def test_a_damaged_small_chunk_costs_that_chunk_and_not_the_geometry(tmp_path: Path, broken: int, lost: int) -> None:
+    path = tmp_path / "packets.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("_header").attrs["version"] = "2.4"
+        rows = some_packets(200_000)
+        dset = file.create_dataset("packets", data=rows, chunks=(864,), compression="gzip")
+        info = dset.id.get_chunk_info(broken)
+    with open(path, "r+b") as file:
+        file.seek(info.byte_offset + 100)
+        file.write(bytes(range(200)))
+    report = inspect(path, Sources())
+    assert report.state == "partial"
+    assert report.rows == 200_000 - lost
+    assert report.geometry == "demo"
+    with open_file(path) as reader:
+        whole = [block["dataword"] for block in reader.blocks()]
+        expected = np.delete(rows["dataword"], np.s_[broken * 864 : broken * 864 + lost])
+        np.testing.assert_array_equal(np.concatenate(whole), expected)
+
+
+def test_a_hole_in_a_file_is_not_counted_and_what_follows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "packets.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("_header").attrs["version"] = "2.4"
+        dset = file.create_dataset("packets", (3000,), PACKET_DTYPE, chunks=(1000,))
+        dset[:1000], dset[2000:] = some_packets(1000), some_packets(1000, seed=2)
+    report = inspect(path, Sources())
+    assert (report.state, report.rows) == ("partial", 2000)
+    assert "declares 3,000 rows but stores only 2,000" in (report.reason or "")
+    with open_file(path) as reader:
+        assert [(block.first_row, len(block)) for block in reader.blocks()] == [(0, 1000), (2000, 1000)]
+        assert [(block.first_row, len(block)) for block in reader.blocks(2500)] == [(2500, 500)]
+
+
+def test_a_column_of_references_beside_the_packets_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "packets.h5"
+    rows = some_packets(150_000)
+    wide = np.zeros(len(rows), [*PACKET_DTYPE.descr, ("link", h5py.ref_dtype)])
+    for name in PACKET_DTYPE.names or ():
+        wide[name] = rows[name]
+    wide["link"] = h5py.Reference()
+    with h5py.File(path, "w") as file:
+        file.create_dataset("packets", data=wide, chunks=(8192,), compression="gzip")
+    assert inspect(path, Sources()).rows == 150_000
+
+
+def test_a_reader_can_be_closed_twice_and_its_file_removed_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "packets.h5"
+    with_packets(data=some_packets(150_000), chunks=(8192,), compression="gzip")(path)
+    reader = open_file(path)
+    path.unlink()
+    assert sum(len(block) for block in reader.blocks()) == 150_000
+    reader.close()
+    reader.close()
+
+
+def test_many_short_messages_are_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "raw.h5"
+    with h5py.File(path, "w") as file:
+        msgs = file.create_dataset("msgs", (5000,), h5py.vlen_dtype(np.uint8), chunks=(1024,))
+        msgs[:] = [np.frombuffer(b"D" + bytes(8), np.uint8)] * 5000
+        file["msg_headers"] = np.ones(5000, [("io_groups", "u1")])
+    report = inspect(path, Sources())
+    assert report.rows == 5000
+    assert "5,000 messages are cut short, or have bytes beyond their last whole word" in (report.reason or "")
 
 
 def test_rows_that_are_declared_but_not_stored_are_not_read(tmp_path: Path) -> None:
