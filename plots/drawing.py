@@ -53,7 +53,7 @@ def time_steps(fig: go.Figure, edges: np.ndarray, y: np.ndarray, name: str, colo
 def time_axis(fig: go.Figure, edges: np.ndarray, weights: np.ndarray) -> None:
     """Says that the outer seconds are not whole, and starts on where the packets are: a wrong stamp would squeeze the rest.
 
-    `edges` [unix s], shape (n + 1,); `weights`, shape (n,): packets in each bin, nan in gaps.
+    After `axes`. `edges` [unix s], shape (n + 1,); `weights`, shape (n,): packets in each bin, nan in gaps.
     """
     note = "first and last second are not whole"
     weights = np.nan_to_num(weights)
@@ -63,9 +63,8 @@ def time_axis(fig: go.Figure, edges: np.ndarray, weights: np.ndarray) -> None:
         if edges[-1] - edges[0] > 20 * (last - first + 60):
             margin = (last - first) // 10 + 1
             fig.update_layout(xaxis_range=utc(np.array([first - margin, last + margin])))
-            note = "some stamps lie far outside this range: double-click to see all"
-    corner = {"x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom", "font": {"size": 10}}
-    fig.add_annotation(text=note, showarrow=False, xref="paper", yref="paper", opacity=0.7, **corner)
+            note = "some stamps lie far outside: double-click to see all"
+    fig.update_layout(xaxis_title_text=f"time (UTC), {note}")
 
 
 def limit(fig: go.Figure, value: float, text: str) -> None:

@@ -34,12 +34,12 @@ class PacketRate(MergeablePlot):
         for number in np.flatnonzero(series.counts.any(axis=0)).tolist():
             name = TYPES[number] if number < len(TYPES) else "unknown type"
             time_steps(fig, edges, rates[:, number], name, OKABE_ITO[number % len(OKABE_ITO)])
-        if not len(series.seconds):
+        axes(fig, x="time (UTC)", y="packets/s")
+        if len(series.seconds):
+            time_axis(fig, edges, rates.sum(axis=1))
+        else:
             untimed = int(state["by_type"].sum())
             say(fig, f"{untimed:,} packets without a time (no timestamp packets)" if untimed else "No packets yet")
-        else:
-            time_axis(fig, edges, rates.sum(axis=1))
-        axes(fig, x="time (UTC)", y="packets/s")
 
     def trends(self, state: State) -> dict[str, Trend]:
         by_type = state["by_type"]

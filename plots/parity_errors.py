@@ -37,6 +37,7 @@ class ParityErrors(MergeablePlot):
             every = rates[:, io_group].sum(axis=1)
             fraction = np.divide(rates[:, io_group, 1], every, out=np.full(len(every), np.nan), where=every > 0)
             time_steps(fig, edges, fraction, f"io_group {io_group}", colour(io_group))
+        axes(fig, x="time (UTC)", y="invalid / all data packets")
         if total and len(series.seconds):
             limit(fig, ALARM, f"whole file bad above {ALARM:g}")
             limit(fig, WARN, f"suspect above {WARN:g}")
@@ -45,7 +46,6 @@ class ParityErrors(MergeablePlot):
             say(fig, f"{total:,} data packets without a time; {state['by_group'][:, 1].sum():,} of invalid parity")
         else:
             say(fig, "No data packets yet")
-        axes(fig, x="time (UTC)", y="invalid / all data packets")
 
     def trends(self, state: State) -> dict[str, Trend]:
         total, invalid = state["by_group"].sum(), state["by_group"][:, 1].sum()

@@ -154,20 +154,23 @@ class LiveTime:
             else:
                 own = np.sort(times)
                 live._join(group, np.stack([own, own], axis=1))
-        return live
+        return live._limit()
 
     def __iadd__(self, other: LiveTime) -> LiveTime:
         if other.gap > self.gap:
             self._widen(other.gap)
         for group, spans in other.spans.items():
             self._join(group, spans)
-        return self
+        return self._limit()
 
     def _join(self, group: int, spans: np.ndarray) -> None:
         mine = self.spans.get(group)
         self.spans[group] = _bridge(spans if mine is None else np.concatenate([mine, spans]), self.gap)
+
+    def _limit(self) -> LiveTime:
         while self._cells() > self.LIMIT:
             self._widen(2 * self.gap)
+        return self
 
     def _widen(self, gap: int) -> None:
         self.gap = gap
@@ -205,6 +208,8 @@ class LiveTime:
 
 def _bridge(spans: np.ndarray, gap: int) -> np.ndarray:
     """Spans joined over gaps of at most `gap`, shape (n, 2), ascending and apart."""
+    if len(spans) == 1:
+        return spans
     spans = spans[np.argsort(spans[:, 0], kind="stable")]
     reached = np.maximum.accumulate(spans[:, 1])
     begins = np.append(True, spans[1:, 0] - reached[:-1] > gap)
@@ -246,10 +251,10 @@ class Extent:
 
 
 class KeyedCounts:
-    """Counts of integer keys out of a range too large for an array; at most LIMIT keys, the smallest; `total` counts all.
+    """Counts of integer keys (0 or more) out of a range too large for an array: at most LIMIT keys, the smallest.
 
-    Which keys stay depends only on the keys that were seen, and a key that stays was never dropped before, so its
-    count is exact.
+    `total` counts all. Which keys stay depends only on the keys that were seen, and a key that stays was never dropped
+    before, so its count is exact.
     """
 
     LIMIT: ClassVar[int] = 1 << 19
@@ -265,9 +270,14 @@ class KeyedCounts:
         return cls(distinct, counts.astype(np.int64), len(keys))
 
     def __iadd__(self, other: KeyedCounts) -> KeyedCounts:
-        if other.total:
-            keys, counts = _add_up(np.append(self.keys, other.keys), np.append(self.counts, other.counts))
-            self.__init__(keys, counts, self.total + other.total)  # type: ignore[misc]
+        place = np.searchsorted(self.keys, other.keys)
+        known = np.append(self.keys, -1)[place] == other.keys  # keys are not negative
+        self.counts[place[known]] += other.counts[known]
+        self.total += other.total
+        if not known.all():
+            keys = np.append(self.keys, other.keys[~known])
+            order = np.argsort(keys, kind="stable")[: self.LIMIT]  # two ascending runs: merged, not sorted anew
+            self.keys, self.counts = keys[order], np.append(self.counts, other.counts[~known])[order]
         return self
 
     def to_arrays(self) -> dict[str, np.ndarray]:

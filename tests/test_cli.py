@@ -502,3 +502,35 @@ def test_help_lists_the_commands() -> None:
     assert done.code == 0
     for command in ("process", "inspect", "convert", "demo", "plots"):
         assert command in done.out
+
+
+@pytest.mark.parametrize("kind", ["packets", "long messages", "no geometry"])
+def test_memory_stays_below_400_mb_whatever_the_file(tmp_path: Path, kind: str) -> None:
+    from dqm.formats import words
+    from dqm.formats.writers import PacketWriter, RawWriter
+
+    path = tmp_path / "big.h5"
+    if kind == "long messages":  # 12 million words in messages as long as they can be
+        bits = words.encode_bits({"timestamp": np.arange(60_000) * 100, "chip_id": np.full(60_000, 20)})
+        message = words.message(1_700_000_000, words.data_words(np.full(60_000, 3), np.full(60_000, 9), bits))
+        with RawWriter(path) as raw:
+            for _ in range(10):
+                raw.write([message] * 20, np.ones(20, np.uint8))
+    else:
+        rows = some_packets(500_000)
+        if kind == "no geometry":
+            random = np.random.default_rng(1)
+            for name in ("io_group", "io_channel", "chip_id"):
+                rows[name] = random.integers(0, 256, len(rows))
+        with PacketWriter(path, compression="gzip") as packets:
+            for _ in range(6):
+                packets.write(rows)
+    code = (
+        "import sys\nfrom dqm.cli import main\n"
+        "try: main()\nfinally: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)"
+    )
+    arguments = [sys.executable, "-c", code, "process", path, "--html", tmp_path / "r.html", "--out", tmp_path / "out"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stderr.split()[-1]) / 1024 <= 400

@@ -25,8 +25,8 @@ CHUNK_CACHE_BYTES = 4 * 2**20
 MAX_DAMAGED_CHUNKS = 1000
 MAX_DAMAGED_BLOCKS = 20
 MESSAGES_AT_ONCE = 1024
-MESSAGES_IN_A_READ = 64
-"""A PACMAN message has up to 65,535 words: so many of the longest are 67 MB."""
+MESSAGES_IN_A_READ = 32
+"""A PACMAN message has up to 65,535 words: so many of the longest are 34 MB."""
 SAMPLE_ROWS = 16_384
 SAMPLE_MESSAGES = 128
 BYTES_AT_ONCE = 4 * 2**20
@@ -254,11 +254,15 @@ class RawReader(Reader):
 
     def _sample_rows(self) -> Iterator[np.ndarray]:
         for start in sorted({0, self.messages // 2, max(self.messages - SAMPLE_MESSAGES, 0)}):
-            stop = min(start + SAMPLE_MESSAGES, self.messages)
-            try:
-                yield words.decode(list(self._messages[start:stop]), self._headers[start:stop]["io_groups"])[0]
-            except (OSError, RuntimeError):
-                continue
+            for at in range(start, min(start + SAMPLE_MESSAGES, self.messages), MESSAGES_IN_A_READ):
+                try:
+                    payloads = list(self._messages[at : min(at + MESSAGES_IN_A_READ, self.messages)])
+                    _, last = next(_portions(payloads))
+                    yield words.decode(payloads[:last], self._headers[at : at + last]["io_groups"])[0]
+                except (OSError, RuntimeError):
+                    continue
+                if last < len(payloads):
+                    break  # these are long: enough of them
 
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         at, skip, row, damaged, cut_short = self.cursor.message, self.cursor.rows_into_message, self.cursor.row, 0, 0
@@ -276,14 +280,16 @@ class RawReader(Reader):
                 at, skip = stop, 0
                 self.cursor = Cursor(row, self.cursor.clock, at, 0)
                 continue
-            rows, starts, short = words.decode(payloads, io_groups)
-            cut_short += short
-            for a, b in _edges(len(rows), starts, skip, split_at - row + skip):
-                message = int(np.searchsorted(starts, b, side="right")) - 1 if b < len(rows) else len(payloads)
-                into = b - int(starts[message]) if b < len(rows) else 0
-                yield rows[a:b], (at + message, into)
-            row += len(rows) - skip
-            at, skip = at + len(payloads), 0
+            for first, last in _portions(payloads):
+                rows, starts, short = words.decode(payloads[first:last], io_groups[first:last])
+                cut_short += short
+                for a, b in _edges(len(rows), starts, skip, split_at - row + skip):
+                    message = int(np.searchsorted(starts, b, side="right")) - 1 if b < len(rows) else last - first
+                    into = b - int(starts[message]) if b < len(rows) else 0
+                    yield rows[a:b], (at + first + message, into)
+                row += len(rows) - skip
+                skip = 0
+            at += len(payloads)
         if cut_short:
             self._fault(f"{cut_short:,} messages are cut short, or have bytes beyond their last whole word")
         self.rows = row
@@ -299,6 +305,17 @@ class RawReader(Reader):
             size += sum(map(len, some))
             at += len(some)
         return payloads
+
+
+def _portions(payloads: list[np.ndarray]) -> Iterator[tuple[int, int]]:
+    """Ranges of messages of at most BYTES_AT_ONCE together (a longer one comes alone): decoding takes many times that."""
+    ends = np.cumsum([len(payload) for payload in payloads])
+    first = 0
+    while first < len(payloads):
+        before = ends[first - 1] if first else 0
+        last = max(int(np.searchsorted(ends, before + BYTES_AT_ONCE, side="right")), first + 1)
+        yield first, last
+        first = last
 
 
 def _whole_from_start(dset: h5py.Dataset) -> int:
