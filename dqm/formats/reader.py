@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +59,7 @@ class Cursor:
         return cls(int(data["row"]), clock, int(data["message"]), int(data["rows_into_message"]))
 
 
-class Reader:
+class Reader(ABC):
     """An open file of packets. Iterate `blocks`; afterwards `cursor` says where it stopped and `faults` what was wrong.
 
     `rows` is the number of rows, None while a raw file has not been read to its end.
@@ -88,9 +89,9 @@ class Reader:
         return (*self._file_columns, *(DERIVED if self.detector is not None else DERIVED[:2]))
 
     @property
+    @abstractmethod
     def fraction_done(self) -> float:
         """Share of the file that `blocks` has read, 0 to 1."""
-        raise NotImplementedError
 
     def blocks(self, start: Cursor | int = 0) -> Iterator[Packets]:
         """Blocks from `start` on: a cursor of an earlier reading, or a row (before it only the clock is read)."""
@@ -111,12 +112,13 @@ class Reader:
         rows = np.concatenate(parts) if parts else np.zeros(0, PACKET_DTYPE)
         return Packets.of_rows(rows, BlockClock(rows, ClockState()), self.detector)
 
+    @abstractmethod
     def _sample_rows(self) -> Iterator[np.ndarray]:
-        raise NotImplementedError
+        """Pieces of rows (columns of today) from several places; what cannot be read is left out."""
 
+    @abstractmethod
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         """Rows (columns of today) from the cursor on, with the cursor's message fields after them; cut at `split_at`."""
-        raise NotImplementedError
 
     def _fault(self, text: str) -> None:
         self.partial = True
@@ -271,6 +273,10 @@ class RawReader(Reader):
                 payloads = self._next_messages(at)
                 io_groups = self._headers[at : at + len(payloads)]["io_groups"]
             except (OSError, RuntimeError) as error:
+                if is_following(self._file):
+                    # the bytes of messages lie in a heap that HDF5 may write after the rows that point to it
+                    self.faults.append(f"messages from {at:,} on cannot be read yet")
+                    break
                 stop = min(at + MESSAGES_AT_ONCE, self.messages)
                 damaged += 1
                 self._fault(f"messages {at:,} to {stop - 1:,} cannot be read: {one_line(error)}")

@@ -108,8 +108,8 @@ class RawWriter(_Writer):
         for dset, new in ((self._messages, list(payloads)), (self._headers, headers)):
             dset.resize((self.messages,))
             dset[first:] = new
-            if self._file.swmr_mode:
-                dset.flush()
+        if self._file.swmr_mode:
+            self._file.flush()  # of the whole file: the bytes of messages lie in a heap beside the datasets
 
 
 def _create_raw(file: h5py.File, created: float, daq_configs: bytes | None) -> None:

@@ -1,0 +1,76 @@
+"""Settings and geometries, right and wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import larboard
+from tests.conftest import packets_of
+
+
+@pytest.mark.parametrize(
+    ("toml", "reason"),
+    [
+        ("[plots]\npath = ['x']", "setting plots.path: Extra inputs are not permitted"),
+        ("[detector]\nname = 5", "setting detector.name: Input should be a valid string, got 5"),
+        ("[plots", "larboard.toml"),
+        ("[detector]\ndirectories = ['nowhere']", "setting detector.directories: nowhere is not a directory"),
+        ("[detector]\nmodules = { 1 = 'nofile.yaml' }", "nofile.yaml (module 1) is not a file"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(good: Path, tmp_path: Path, toml: str, reason: str) -> None:
+    (tmp_path / "larboard.toml").write_text(toml)
+    done = larboard("process", good, "--html", tmp_path / "r.html", cwd=tmp_path)
+    assert done.code == 2
+    assert reason in done.err
+    assert done.err.count("\n") == 1
+    assert not list(tmp_path.glob("*.html*"))
+
+
+def test_a_geometry_of_the_settings_that_is_not_known_is_said_and_the_rest_runs(good: Path, tmp_path: Path) -> None:
+    done = larboard("process", good, good, "--out", tmp_path / "out", LARBOARD_DETECTOR__NAME="3x3")
+    assert done.code == 1
+    assert done.out.count("no geometry named '3x3'; known are demo (asked for in the settings)") == 2
+    trends = json.loads((tmp_path / "out" / good.name / "trends.json").read_text())
+    assert trends["PacketRate.packets"]["value"] == 3000
+    assert trends["PixelMap.active_pixels"]["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("LARBOARD_DETECTR__NAME", "2x2", "LARBOARD_DETECTR__NAME in the environment is not a setting"),
+        ("LARBOARD_PLOTS__PATHS", "plugins", "lists are JSON"),
+    ],
+)
+def test_a_wrong_variable_of_the_environment_is_one_sentence(good: Path, name: str, value: str, reason: str) -> None:
+    done = larboard("process", good, **{name: value})
+    assert done.code == 2
+    assert reason in done.err
+
+
+def test_settings_that_are_pointed_to_must_be_there(good: Path) -> None:
+    done = larboard("process", good, LARBOARD_CONFIG="nowhere.toml")
+    assert done.code == 2
+    assert "LARBOARD_CONFIG points to nowhere.toml" in done.err
+
+
+def test_a_geometry_can_be_set_by_the_environment(good: Path) -> None:
+    done = larboard("inspect", good, "--json", LARBOARD_DETECTOR__NAME="demo")
+    assert done.json[0]["geometry"] == "demo"
+
+
+def test_a_folder_called_geometry_beside_the_data_is_searched(packet_file: Callable, tmp_path: Path) -> None:
+    from tests.detector.test_detector import DETECTOR, LAYOUT
+
+    for folder in ("geometry", "data"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "geometry/multi_tile_layout-0.0.1_mod0_plain.yaml").write_text(LAYOUT)
+    (tmp_path / "geometry/tiny.yaml").write_text(DETECTOR)
+    rows = packets_of(20, io_group=2, io_channel=3, chip_id=12, channel_id=1, valid_parity=1)
+    done = larboard("inspect", packet_file(rows, "data/p.h5"), "--json")
+    assert done.json[0]["geometry"] == "tiny"
