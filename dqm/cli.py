@@ -26,9 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-plots_app = typer.Typer(
-    help="The plots: what there is, a new one, and whether one keeps the contract.", no_args_is_help=True
-)
+plots_app = typer.Typer(help="The plots: what there is, a new one, and whether one keeps the contract.")
 app.add_typer(plots_app, name="plots")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -163,6 +161,13 @@ def demo(
         _say(f"report:    {_shown(page.resolve())}  (open it in a browser)")
     _warn_broken(registry.broken)
     raise typer.Exit(_exit_code(reports, bool(registry.broken)))
+
+
+@plots_app.callback(invoke_without_command=True)
+def plots_default(context: typer.Context) -> None:
+    """The plots: list (the default), new, test."""
+    if context.invoked_subcommand is None:
+        plots_list()
 
 
 @plots_app.command("list")

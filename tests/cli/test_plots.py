@@ -20,6 +20,7 @@ def test_plots_list_names_all_and_the_broken_with_their_reason(tmp_path: Path) -
     assert done.json["broken"][0]["reason"] == "ZeroDivisionError: division by zero"
     text = larboard("plots", "list")
     assert text.code == 0
+    assert larboard("plots").out == text.out
     assert "Hottest 100 pixels" in text.out
 
 
