@@ -9,8 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from dqm.formats.columns import PACKET_DTYPE
+
+# how long an example takes says more about the machine than about the code
+settings.register_profile("larboard", deadline=None)
+settings.load_profile("larboard")
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLES = REPOSITORY / os.environ.get("LARBOARD_SAMPLES", "../shared/data")

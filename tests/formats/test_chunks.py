@@ -17,7 +17,7 @@ from tests.conftest import some_packets
 ROWS = some_packets(1234)
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ranges=st.lists(st.tuples(st.integers(0, 1233), st.integers(1, 700)), max_size=6), shuffle=st.booleans())
 def test_any_range_in_any_order_is_what_hdf5_reads(packet_file: Callable, ranges: list, shuffle: bool) -> None:
     path = packet_file(ROWS, chunk=100, compression="gzip", shuffle=shuffle)

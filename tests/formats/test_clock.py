@@ -61,7 +61,7 @@ def streams(draw: st.DrawFn) -> np.ndarray:
     return rows
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(streams(), st.lists(st.integers(0, 12), max_size=6))
 def test_times_equal_the_definition_whatever_the_cut(rows: np.ndarray, sizes: list[int]) -> None:
     blocks = list(cut(rows, sizes))

@@ -84,7 +84,7 @@ def test_resuming_at_a_row_gives_the_same_as_never_having_stopped(packet_file: C
         assert_same(columns_of(reader, start), whole, skip=start)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(stop_after=st.integers(0, 4), via_json=st.booleans())
 def test_a_raw_file_goes_on_from_its_cursor(raw_file: Path, stop_after: int, via_json: bool) -> None:
     with open_file(raw_file) as reader:

@@ -56,7 +56,7 @@ def test_one_example_of_each_kind_is_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(st.integers(0, 1500), max_size=8))
 def test_states_are_equal_bit_for_bit_for_any_cut(name: str, sizes: list[int], rows: np.ndarray) -> None:
     plot = BUILT_IN[name]()
