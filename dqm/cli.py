@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dqm.settings import Settings
     from plots.discovery import Broken, Found, Registry
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     help="Monitoring and data quality for pixel liquid-argon detectors.",
@@ -239,11 +239,8 @@ def plots_test(name: Annotated[str, typer.Argument(help="Name of a plot, or a pl
 
 
 def main() -> None:
-    """The entry point; an interruption is one line, and leaves nothing half written."""
-    try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:  # click has its own word for it while a command runs
-        sys.exit(130)
+    """The entry point."""
+    app()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -338,14 +335,18 @@ def _exit_code(reports: list[FileReport], failed: bool) -> int:
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """A progress bar on stderr, shown only on a terminal."""
+    """A progress bar on stderr, shown only on a terminal; an interruption of the work below it is one line."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield bar
+        try:
+            yield bar
+        except KeyboardInterrupt:
+            _say("larboard: interrupted; nothing is half written", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def _ticker(bar: Any, path: Path) -> Callable[[float], None]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-TICKS_PER_SECOND = 10_000_000
+from dqm.formats.columns import TICKS_PER_SECOND
 
 
 class WrongState(ValueError):

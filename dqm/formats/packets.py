@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +12,6 @@ from dqm.formats.columns import PacketType
 
 DERIVED = ("unix_time", "time_ticks", "tile", "pixel")
 """Columns that the reader adds to those of the file."""
-
-
-class PixelIds(Protocol):
-    """What the reader needs of a detector (dqm.detector.Detector has it)."""
-
-    def tile_of(self, io_group: np.ndarray, io_channel: np.ndarray) -> np.ndarray: ...
-
-    def pixel_of(
-        self, io_group: np.ndarray, io_channel: np.ndarray, chip_id: np.ndarray, channel_id: np.ndarray
-    ) -> np.ndarray: ...
 
 
 class Packets:

@@ -98,6 +98,7 @@ def _conclude(report: FileReport, reader: Reader, scan: Scan) -> None:
 
 def _give_up(report: FileReport, error: UnreadableFile) -> None:
     report.state, report.faults = error.state, [error.reason]
+    report.elements = []  # what was counted until then would look like the whole file
     try:
         kind = identify(report.path)
     except Exception:

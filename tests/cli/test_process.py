@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -168,3 +169,21 @@ def test_messages_whose_bytes_are_not_there_yet_are_waited_for(tmp_path: Path) -
         assert "messages from 0 on cannot be read yet" in report["reason"]
     (report,) = larboard("inspect", path, "--json").json
     assert (report["state"], report["rows"]) == ("ok", 2)
+
+
+def test_an_interruption_is_one_line_and_leaves_nothing_half_written(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(
+        "import signal\nfrom plots.base import Plot\nclass Waits(Plot):\n    title = 'x'\n"
+        "    def __call__(self, packets, fig):\n        print('working', flush=True)\n        signal.pause()\n"
+    )
+    command = [sys.executable, "-c", "from dqm.cli import main; main()", "process", good, "--html", tmp_path / "r.html"]
+    paths = json.dumps([str(tmp_path)])
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "LARBOARD_PLOTS__PATHS": paths}
+    work = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert work.stderr is not None
+    assert work.stderr.readline() == "working\n"
+    work.send_signal(signal.SIGINT)
+    _, said = work.communicate(timeout=60)
+    assert work.returncode == 130
+    assert said == "larboard: interrupted; nothing is half written\n"
+    assert not list(tmp_path.glob("*.html")) + list(tmp_path.glob(".*"))

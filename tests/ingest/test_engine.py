@@ -162,6 +162,24 @@ def test_columns_are_computed_once_for_all_plots(path: Path, monkeypatch: pytest
     assert len(calls) <= blocks + len(discover().plots)  # once a block, and once for each empty start
 
 
+def test_a_file_that_fails_half_way_shows_nothing_of_what_was_counted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dqm.formats.scan import Scan
+
+    feed = Scan.feed
+
+    def fails_later(scan: Scan, packets: object) -> None:
+        if scan.rows:
+            raise RuntimeError("the disk is gone")
+        feed(scan, packets)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Scan, "feed", fails_later)
+    report = process(path, [Simple, AdcSpectrum], Sources())
+    assert (report.state, report.rows, report.elements) == ("quarantined", None, [])
+    assert report.reason == "cannot be read: RuntimeError: the disk is gone"
+
+
 def trends_of(report: FileReport) -> dict[str, object]:
     return {f"{e.name}.{name}": trend.value for e in report.elements for name, trend in e.trends.items()}
 
