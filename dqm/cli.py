@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from dqm.ingest.oneshot import Sources
-    from dqm.records import FileReport
+    from dqm.results import FileReport
     from dqm.settings import Settings
     from plots.discovery import Broken, Found, Registry
 

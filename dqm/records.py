@@ -1,102 +1,262 @@
-"""What rooms hand to each other: one plot of a file, one file. Data and words, no work."""
+"""What the store hands out: frozen rows, one class per noun. Times are unix seconds (UTC); None is "not known"."""
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
+from enum import StrEnum
 from typing import Any
 
-from dqm.detector import Detector
-from plots.base import Plot, State, Trend
+Limits = tuple[float | None, float | None]
 
 
-@dataclass
-class Element:
-    """One plot of one file: its figure and trends, or why there are none.
+class FileState(StrEnum):
+    """Where a file stands, in the words that pages show."""
 
-    `broken` is a sentence when the plot raised, `unavailable` when the file cannot feed it.
-    """
+    WAITING = "waiting"
+    """Seen, not readable yet (empty, locked, truncated): looked at again."""
+    GROWING = "growing"
+    """Being written; what is final is counted, or shown provisionally."""
+    READING = "reading"
+    DONE = "done"
+    PARTIAL = "partial"
+    """Counted as far as it can be read."""
+    SAME = "same"
+    """The datum, or the very file, is counted under another name."""
+    QUARANTINED = "quarantined"
+    IGNORED = "ignored"
+    """Known, and nothing to count in it (yet): no plots read this format."""
+    REPLACED = "replaced"
+    """Its name now holds something else."""
+    GONE = "gone"
 
-    plot: type[Plot]
-    made: Plot | None = None
-    """The object that works: made for this file, None when it could not be."""
-    state: State | None = None
-    figure: Any = None
-    trends: dict[str, Trend] = field(default_factory=dict)
-    broken: str = ""
-    unavailable: str = ""
-    traceback: str = ""
+
+FINISHED = (FileState.DONE, FileState.PARTIAL)
+COUNTED = (FileState.DONE, FileState.PARTIAL, FileState.GROWING, FileState.READING)
+
+
+class ElementState(StrEnum):
+    OK = "ok"
+    BROKEN = "broken"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: what is known of it, and how far it has been counted."""
+
+    id: int
+    key: str
+    """What stands in a URL: the run number, or a start time where there is no number."""
+    number: int | None
+    detector: str | None
+    category: str
+    tags: tuple[str, ...]
+    comment: str
+    start: float | None
+    end: float | None
+    certification: str
+    files: int
+    """Files that are counted, growing ones too."""
+    growing: int
+    unread: int
+    """Files of the run that are known but not (wholly) counted: waiting, quarantined, partial."""
+    packets: int
+    quality: str | None
+    """Worst verdict over its elements: good, suspect, bad, unknown; None when nothing has limits."""
+    updated: float
+    """When something was last counted into it."""
+    closed: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A row of the ledger: one file under one name."""
+
+    id: int
+    path: str
+    root: str
+    format: str
+    version: str | None
+    run_id: int | None
+    run_key: str | None
+    subrun: int | None
+    start: float | None
+    end: float | None
+    rows: int | None
+    rows_done: int
+    size: int
+    mtime_ns: int
+    inode: str
+    head: str | None
+    identity: str | None
+    state: FileState
+    reason: str
+    faults: tuple[str, ...]
+    provisional: bool
+    counted: bool
+    geometry: str | None
+    same_as: int | None
+    first_seen: float
+    changed: float
+    """When it was last seen to change."""
+    done: float | None
+    attempts: int
+    next_look: float | None
 
     @property
-    def name(self) -> str:
-        return self.plot.__name__
-
-    def release(self) -> None:
-        """Drops state and figure once they are written; trends and words stay."""
-        self.state, self.figure = None, None
-
-    def fail(self, doing: str, error: BaseException) -> None:
-        """Marks the element broken; nothing of what it showed is kept, since it may be wrong."""
-        text = " ".join(str(error).split())
-        self.broken = f"{doing}: {type(error).__name__}{': ' + text if text else ''}"
-        self.traceback = "".join(traceback.format_exception(error))
-        self.state, self.figure, self.trends = None, None, {}
+    def lag_s(self) -> float | None:
+        """Seconds from its last change to the end of counting."""
+        return None if self.done is None else max(self.done - self.mtime_ns / 1e9, 0.0)
 
 
-@dataclass
-class FileReport:
-    """What a file is and holds, in the words of ``inspect --json``; with its elements when plots were run over it."""
+@dataclass(frozen=True, slots=True)
+class TrendValue:
+    """A number of an element with what is needed to judge and show it (as plots.base.Trend, without the plot)."""
 
-    path: Path
-    format: str = "unknown"
-    version: str | None = None
-    rows: int | None = None
-    state: str = "ok"
-    faults: list[str] = field(default_factory=list)
-    run: int | None = None
-    subrun: int | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    geometry: str | None = None
-    geometry_reason: str = ""
-    lacks_geometry: bool = False
-    """Whether a geometry that the settings name could not be used."""
-    unwritten: str = ""
-    """Why its figures could not be written."""
-    elements: list[Element] = field(default_factory=list)
-    detector: Detector | None = None
+    value: float | int | None
+    unit: str
+    range: Limits = (0, None)
+    warn: Limits = (None, None)
+    alarm: Limits = (None, None)
+    reason: str = ""
 
-    @property
-    def readable(self) -> bool:
-        """Whether packets could be read from it."""
-        return self.rows is not None
-
-    @property
-    def reason(self) -> str | None:
-        return "; ".join(self.faults) or None
-
-    @property
-    def broken(self) -> list[Element]:
-        return [element for element in self.elements if element.broken]
-
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         return {
-            "path": str(self.path),
-            "format": self.format,
-            "version": self.version,
-            "rows": self.rows,
-            "state": self.state,
+            "value": self.value,
+            "unit": self.unit,
+            "range": list(self.range),
+            "warn": list(self.warn),
+            "alarm": list(self.alarm),
             "reason": self.reason,
-            "run": self.run,
-            "subrun": self.subrun,
-            "start": _iso(self.start),
-            "end": _iso(self.end),
-            "geometry": self.geometry,
-            "faults": self.faults,
         }
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrendValue:
+        limits = {name: (data[name][0], data[name][1]) for name in ("range", "warn", "alarm")}
+        return cls(data["value"], data["unit"], reason=data.get("reason", ""), **limits)
 
-def _iso(time: datetime | None) -> str | None:
-    return time.isoformat().replace("+00:00", "Z") if time else None
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The state of one plot of one file: content addresses of a base and of what was added since."""
+
+    file_id: int
+    plot: str
+    plot_version: int
+    geometry: str | None
+    rows_done: int
+    cursor: dict[str, Any] | None
+    """Where counting goes on (formats.Cursor as JSON); None when the file is done."""
+    complete: bool
+    base: str | None
+    deltas: tuple[str, ...]
+    state: ElementState
+    reason: str
+    traceback: str
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One plot of one run."""
+
+    run_id: int
+    run_key: str
+    plot: str
+    plot_version: int
+    geometry: str | None
+    version: int
+    """Goes up by one with each commit that changes what is shown."""
+    base: str | None
+    """Content address of the merged states of all files of the run that are done."""
+    mergeable: bool
+    rows: int
+    state: ElementState
+    reason: str
+    traceback: str
+    provisional: bool
+    trends: dict[str, TrendValue]
+    updated: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrendName:
+    """A number that can be followed."""
+
+    id: int
+    plot: str
+    name: str
+    unit: str
+    range: Limits
+    warn: Limits
+    alarm: Limits
+
+    @property
+    def key(self) -> str:
+        return f"{self.plot}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """A number of one file, at the start of the file."""
+
+    time: float
+    value: float | None
+    run_key: str
+    file_id: int
+    end: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """That something changed: never the thing itself."""
+
+    seq: int
+    time: float
+    topic: str
+    """``run``, ``element``, ``file``, ``plots`` or ``ingest``."""
+    key: str
+    """Run key, ``run key/Plot``, file id ..."""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plot as ingest found it, with what it has cost."""
+
+    name: str
+    source: str
+    title: str
+    broken: str
+    traceback: str
+    blocks: int = 0
+    packets: int = 0
+    seconds: float = 0.0
+    failures: int = 0
+    last_failure: str = ""
+    found: float = 0.0
+
+    @property
+    def us_per_packet(self) -> float | None:
+        return self.seconds / self.packets * 1e6 if self.packets else None
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """An ingest process and how it is."""
+
+    name: str
+    host: str
+    pid: int
+    started: float
+    beat: float
+    leader: bool
+    state: str
+    """What it is doing, in words."""
+    queue: int
+    """Files that wait to be counted."""
+    backlog_s: float | None
+    """Expected time until the queue is empty."""
+    problems: tuple[str, ...] = field(default=())

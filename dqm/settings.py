@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -40,10 +42,111 @@ class DetectorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(default="auto", description="name of a geometry, or auto: matched by the ids in each file")
+    zone: str = Field(
+        default="UTC", description="time zone of the detector, such as America/Chicago; pages show it or UTC"
+    )
     directories: list[Path] = Field(default_factory=list, description="directories with geometry yaml files")
     modules: dict[int, Path] = Field(
         default_factory=dict, description="tile layout of each module, where the file names do not say it (_mod0_ is 1)"
     )
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no time zone, expected a name such as America/Chicago or UTC") from None
+        return value
+
+
+class DataSettings(BaseModel):
+    """What Larboard keeps for itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    directory: Path = Field(default=Path("larboard-data"), description="states, cache and (by default) the database")
+
+
+class StoreSettings(BaseModel):
+    """The database."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(default="", description="any SQLAlchemy URL; empty: SQLite in the data directory, on a local disk")
+
+
+class IngestSettings(BaseModel):
+    """Which files are read, and when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    roots: list[Path] = Field(
+        default_factory=list, description="directories with data files, searched all the way down"
+    )
+    patterns: list[str] = Field(
+        default_factory=lambda: ["*.h5", "*.hdf5"],
+        description="names that are looked at; other files are no business of ours",
+    )
+    watch: Literal["auto", "inotify", "poll"] = Field(
+        default="auto", description="inotify sees local changes only: auto polls on network mounts"
+    )
+    poll_s: float = Field(default=10, ge=0.2, description="how often network mounts are searched [s]")
+    reconcile_s: float = Field(default=60, ge=1, description="how often everything is searched, whatever was told [s]")
+    settle_s: float = Field(default=1, ge=0, description="a file that nobody closed counts as stable after so long [s]")
+    patience_s: float = Field(
+        default=600, ge=1, description="a file that stays unreadable so long without a change is put in quarantine [s]"
+    )
+    commit_s: float = Field(
+        default=2, ge=0.2, description="how often what was counted of a long file is saved and shown [s]"
+    )
+    close_run_s: float = Field(
+        default=3600, ge=1, description="a run without a new file for so long is closed when a later run has begun [s]"
+    )
+
+
+class RunRule(BaseModel):
+    """Files whose path below the root fits `match` belong to runs of this category, with these tags."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    match: str = Field(description="regular expression")
+    category: str = Field(default="", description="category of the run; the first rule that fits and has one decides")
+    tags: list[str] = Field(default_factory=list, description="tags of the run; of all rules that fit")
+
+    @field_validator("match")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return value
+
+
+class RunSettings(BaseModel):
+    """What kind of run a file belongs to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    category: str = Field(default="physics", description="category of runs that no rule gives one")
+    rules: list[RunRule] = Field(default_factory=list, description="the first rule with a category decides")
+
+
+class WebSettings(BaseModel):
+    """The site."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = Field(
+        default="127.0.0.1", description="address to listen on; 0.0.0.0 lets everybody in, without a login"
+    )
+    port: int = Field(default=8050, ge=0, le=65535, description="port to listen on")
+    workers: int = Field(default=1, ge=1, le=64, description="processes that answer")
+    threads: int = Field(default=48, ge=8, le=1024, description="threads of each; every open browser holds one")
+    stale_s: float = Field(default=120, ge=1, description="without new data for so long a verdict is grey [s]")
+    contact: str = Field(default="", description="whom the shift calls; stands on the board")
+    title: str = Field(default="Larboard", description="name of the site, such as that of the detector")
 
 
 class Settings(BaseSettings):
@@ -53,6 +156,11 @@ class Settings(BaseSettings):
 
     plots: PlotSettings = PlotSettings()
     detector: DetectorSettings = DetectorSettings()
+    data: DataSettings = DataSettings()
+    store: StoreSettings = StoreSettings()
+    ingest: IngestSettings = IngestSettings()
+    runs: RunSettings = RunSettings()
+    web: WebSettings = WebSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -94,5 +202,12 @@ def load_settings(**overrides: Any) -> Settings:
     base = file.parent
     settings.plots.paths = [base / path for path in settings.plots.paths]
     settings.detector.directories = [base / path for path in settings.detector.directories]
+    settings.data.directory = base / settings.data.directory
+    settings.ingest.roots = [base / root for root in settings.ingest.roots]
     settings.detector.modules = {module: base / path for module, path in settings.detector.modules.items()}
     return settings
+
+
+def store_url(settings: Settings) -> str:
+    """The URL of the database: the configured one, or SQLite in the data directory."""
+    return settings.store.url or f"sqlite:///{settings.data.directory.resolve() / 'larboard.sqlite'}"

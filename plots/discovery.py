@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
@@ -15,7 +16,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import plots
 from plots.base import LEVELS, PLUGIN_ERRORS, MergeablePlot, Plot
@@ -102,6 +103,18 @@ def discover(directories: Iterable[Path] = ()) -> Registry:
     return registry
 
 
+def fingerprint(directories: Iterable[Path] = ()) -> str:
+    """Changes when a plug-in file of `directories` comes, changes or goes; costs one look at each directory."""
+    seen = []
+    for directory in directories:
+        try:
+            files = sorted(path for path in Path(directory).glob("*.py") if not path.name.startswith("_"))
+            seen += [(str(path), info.st_mtime_ns, info.st_size) for path in files for info in [path.stat()]]
+        except OSError as error:
+            seen.append((str(directory), error.errno or 0, 0))
+    return hashlib.sha256(repr(seen).encode()).hexdigest()
+
+
 def builtin_modules() -> list[str]:
     """Names of the modules of ``plots/`` that hold plots."""
     folder = Path(plots.__file__).parent
@@ -141,10 +154,19 @@ def _discover_file(registry: Registry, path: Path) -> None:
         registry._add(plot, str(path))
 
 
+class _Fresh(importlib.machinery.SourceFileLoader):
+    """Compiles the source each time: compiled files are told apart by whole seconds, and an author saves twice in one."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import_file(path: Path) -> ModuleType:
     # a name of its own for each file, so that two plug-ins called rates.py do not meet
-    name = f"larboard_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    # and for each content, so that a changed one is imported beside the old, which may be in use
+    content = str(path.resolve()).encode() + path.read_bytes()
+    name = f"larboard_plugin_{path.stem}_{hashlib.sha256(content).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Fresh(name, str(path)))
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)

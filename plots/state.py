@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import math
+import zipfile
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -34,6 +35,25 @@ class Scatter:
         array = np.zeros(self.size, np.int64) if array is None else array
         np.add.at(array, self.index, self.values)
         return array
+
+    def __iadd__(self, other: Scatter) -> Scatter:
+        """Both increments as one, each place once; so that what is kept grows with the places, not with the hits."""
+        if other.size != self.size:
+            raise WrongState(f"cannot add {other.size} places to {self.size}")
+        index = np.concatenate([self.index, other.index])
+        values = np.concatenate([np.broadcast_to(part.values, part.index.shape) for part in (self, other)])
+        self.index, inverse = np.unique(index, return_inverse=True)
+        self.values = np.zeros(len(self.index), values.dtype if values.dtype.kind == "f" else np.int64)
+        np.add.at(self.values, inverse, values)
+        return self
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        values = np.broadcast_to(self.values, self.index.shape)
+        return {"size": np.array(self.size), "index": self.index, "values": values}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Scatter:
+        return cls(int(arrays["size"]), arrays["index"].copy(), arrays["values"].copy())
 
 
 class Series:
@@ -368,28 +388,25 @@ class State(dict):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All leaves as plain arrays, for one npz file: ``name`` or ``name.Kind.part``."""
-        arrays: dict[str, np.ndarray] = {}
-        for name, leaf in self.items():
-            if isinstance(leaf, np.ndarray):
-                arrays[name] = leaf
-            elif type(leaf).__name__ in KINDS:
-                arrays |= {f"{name}.{type(leaf).__name__}.{part}": array for part, array in leaf.to_arrays().items()}
-            else:
-                arrays[f"{name}.Hist.json"] = np.frombuffer(_hist_to_json(leaf).encode(), np.uint8)
-        return arrays
+        return _arrays_of(self)
 
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> State:
         """Fills this state from `to_arrays`."""
-        parts: dict[tuple[str, str], dict[str, np.ndarray]] = {}
-        for key, array in arrays.items():
-            name, *rest = key.split(".")
-            if rest:
-                parts.setdefault((name, rest[0]), {})[rest[1]] = array
-            else:
-                self[name] = array.copy()
-        for (name, kind), leaf in parts.items():
-            self[name] = _hist_from_json(leaf["json"].tobytes()) if kind == "Hist" else KINDS[kind].from_arrays(leaf)
+        self.update(_leaves(arrays))
         return self
+
+    def to_bytes(self) -> bytes:
+        """The state as an npz file: the same bytes for the same state."""
+        return _pack(self.to_arrays())
+
+    @classmethod
+    def from_bytes(cls, content: bytes, plot: str, version: int, geometry: str | None, detector: Any = None) -> State:
+        """A state from `to_bytes`; what it belongs to is kept by whoever keeps the bytes."""
+        return cls(plot, version, geometry, detector).load_arrays(_unpack(content))
+
+    def add_bytes(self, content: bytes) -> State:
+        """Adds an increment from `Increment.to_bytes`."""
+        return self.add(_leaves(_unpack(content)))
 
     def to_json(self) -> dict[str, Any]:
         """The state as JSON-ready values; arrays are a compressed npz in base64, so they come back bit for bit."""
@@ -407,6 +424,77 @@ class State(dict):
             )
         with np.load(io.BytesIO(base64.b64decode(data["arrays"])), allow_pickle=False) as arrays:
             return state.load_arrays(arrays)
+
+
+class Increment(dict):
+    """What was counted since the last save, as leaves that a State adds: small where few places of a large array changed."""
+
+    def collect(self, counted: Mapping[str, Any]) -> Increment:
+        """Adds what `count` gave for a block (State.add has checked it before)."""
+        for name, leaf in counted.items():
+            if name in self:
+                self[name] += leaf
+            elif isinstance(leaf, Scatter):
+                self[name] = Scatter(leaf.size, leaf.index[:0], np.zeros(0, np.int64)).__iadd__(leaf)
+            else:
+                self[name] = _own(name, leaf)
+        return self
+
+    def to_bytes(self) -> bytes:
+        return _pack(_arrays_of(self))
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays, before they are compressed."""
+        return sum(array.nbytes for array in _arrays_of(self).values())
+
+
+def _arrays_of(leaves: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """All leaves as plain arrays: ``name`` or ``name.Kind.part``."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, leaf in leaves.items():
+        if isinstance(leaf, np.ndarray):
+            arrays[name] = leaf
+        elif type(leaf).__name__ in {**KINDS, "Scatter": Scatter}:
+            arrays |= {f"{name}.{type(leaf).__name__}.{part}": array for part, array in leaf.to_arrays().items()}
+        else:
+            arrays[f"{name}.Hist.json"] = np.frombuffer(_hist_to_json(leaf).encode(), np.uint8)
+    return arrays
+
+
+def _leaves(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The leaves that `_arrays_of` took apart."""
+    leaves: dict[str, Any] = {}
+    parts: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for key, array in arrays.items():
+        name, *rest = key.split(".")
+        if rest:
+            parts.setdefault((name, rest[0]), {})[rest[1]] = array
+        else:
+            leaves[name] = array.copy()
+    for (name, kind), leaf in parts.items():
+        if kind == "Hist":
+            leaves[name] = _hist_from_json(leaf["json"].tobytes())
+        else:
+            leaves[name] = (Scatter if kind == "Scatter" else KINDS[kind]).from_arrays(leaf)
+    return leaves
+
+
+def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An npz file with a fixed date in it, compressed as fast as zlib can: maps are mostly small numbers."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in sorted(arrays.items()):
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.asarray(array, order="C"), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            archive.writestr(info, part.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=1)
+    return buffer.getvalue()
+
+
+def _unpack(content: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _own(name: str, leaf: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from dqm.detector import Library
 from dqm.formats import open_file
 from dqm.ingest.oneshot import Sources, inspect, process
-from dqm.records import FileReport
+from dqm.results import FileReport
 from plots.discovery import discover
 from plots.hot_pixels import hottest
 from plots.pixel_map import silent_chips

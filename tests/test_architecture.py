@@ -14,14 +14,21 @@ TABLE: dict[str, set[str]] = {
     "dqm.formats": set(),
     "dqm.detector": set(),
     "plots": {"dqm.formats", "dqm.detector"},
-    "dqm.checks": set(),
-    "dqm.records": {"dqm.detector", "plots"},
-    "dqm.ingest": {"dqm.formats", "dqm.detector", "dqm.records", "dqm.checks", "plots"},
-    "dqm.demo": {"dqm.formats", "dqm.detector"},
-    "dqm.views": {"dqm.formats", "dqm.detector", "dqm.records", "dqm.checks", "plots"},
+    "dqm.records": set(),
+    "dqm.checks": {"dqm.records"},
+    "dqm.results": {"dqm.detector", "plots"},
     "dqm.settings": set(),
-    "layouts": {"dqm.views"},
-}
+    "dqm.store": {"dqm.records"},
+    "dqm.ingest": {
+        "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots"
+    },
+    "dqm.demo": {"dqm.formats", "dqm.detector"},
+    "dqm.views": {
+        "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots"
+    },
+    "dqm.api": {"dqm.views", "dqm.records"},
+    "layouts": {"dqm.views", "dqm.records"},
+}  # fmt: skip
 ANYTHING = {"dqm.cli", "app"}
 
 # of other packages, who may not use what
@@ -29,7 +36,9 @@ FORBIDDEN: dict[str, set[str]] = {
     "dqm.formats": {"dash", "plotly", "sqlalchemy", "pandas"},
     "dqm.detector": {"dash", "plotly", "sqlalchemy", "h5py"},
     "plots": {"dash", "sqlalchemy", "h5py"},
-    "dqm.ingest": {"dash", "plotly", "h5py"},
+    "dqm.store": {"dash", "plotly", "h5py", "numpy", "pandas"},
+    "dqm.ingest": {"dash", "plotly", "h5py", "sqlalchemy"},
+    "dqm.api": {"dash", "h5py", "sqlalchemy", "numpy"},
     "dqm.views": {"dash"},
     "layouts": {"h5py", "sqlalchemy", "numpy"},
 }

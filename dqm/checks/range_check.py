@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -57,3 +58,13 @@ def judge(trend: Judged) -> Verdict | None:
         if high is not None and trend.value > high:
             return Verdict(quality, f"above {high:g} {trend.unit}")
     return Verdict(Quality.GOOD, "inside its limits")
+
+
+SEVERITY = (Quality.BAD, Quality.SUSPECT, Quality.UNKNOWN, Quality.GOOD)
+"""Worst first."""
+
+
+def worst(verdicts: Iterable[Verdict]) -> str | None:
+    """The worst quality in lower case (good, suspect, bad, unknown); None when there is nothing to judge."""
+    found = {verdict.quality for verdict in verdicts}
+    return next((quality.name.lower() for quality in SEVERITY if quality in found), None)

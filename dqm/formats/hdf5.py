@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import h5py
+import numpy as np
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_CHUNK_BYTES = 64 * 2**20
 """A chunk must be read whole: a file that declares larger ones would not fit the memory that is promised."""
+
+READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises for content that it does not understand: damaged, or not all of it written yet."""
+
+LAST_ROWS, MAX_LAST_READS = 1024, 64
+"""How many of the last rows of a growing dataset are looked at, at once and how often, for some that are not written."""
 
 State = Literal["ok", "growing", "partial", "quarantined"]
 
@@ -47,26 +57,39 @@ def read_head(path: Path, size: int = 64) -> bytes:
         raise UnreadableFile(f"cannot be opened: {error.strerror or error}") from None
 
 
-def open_hdf5(path: Path, chunk_cache_bytes: int | None = None) -> h5py.File:
-    """The file, read-only, as a follower (SWMR) when its writer still has it open; raises UnreadableFile."""
+def open_hdf5(path: Path, chunk_cache_bytes: int | None = None, provisional: bool = False) -> h5py.File:
+    """The file, read-only, as a follower (SWMR) when its writer still has it open; raises UnreadableFile.
+
+    With `provisional` in spite of the lock of a writer: what is read may be half written. Nobody is kept from writing.
+    """
     import hdf5plugin  # noqa: F401  (registers the filters that compressed files may use)
 
-    options: dict = {"mode": "r", "locking": "best-effort"}
+    options: dict = {"mode": "r", "locking": False if provisional else "best-effort"}
     if chunk_cache_bytes:
         options["rdcc_nbytes"] = chunk_cache_bytes
     try:
-        return h5py.File(path, **options)
-    except (OSError, RuntimeError) as error:
+        return _unlocked(h5py.File(path, **options))
+    except READ_ERRORS as error:
         first = error
+    if provisional:
+        raise UnreadableFile(f"is being written and cannot be read yet: {_explain(first, path).reason}", "growing")
     try:
-        return h5py.File(path, swmr=True, libver="latest", **options)
-    except (OSError, RuntimeError, ValueError):
-        raise _explain(first) from None
+        return _unlocked(h5py.File(path, swmr=True, libver="latest", **options))
+    except READ_ERRORS:
+        raise _explain(first, path) from None
 
 
-def _explain(error: Exception) -> UnreadableFile:
+def _unlocked(file: h5py.File) -> h5py.File:
+    """The file without the shared lock of a reader, which would keep the DAQ from opening it to append."""
+    with suppress(*READ_ERRORS, NotImplementedError):  # then the file system has no locks either
+        fcntl.flock(file.id.get_vfd_handle(), fcntl.LOCK_UN)
+    return file
+
+
+def _explain(error: Exception, path: Path) -> UnreadableFile:
     text = str(error)
-    if "unable to lock file" in text or "file is already open" in text or getattr(error, "errno", None) == 11:
+    locked = "unable to lock file" in text or "file is already open" in text or getattr(error, "errno", None) == 11
+    if locked or _is_marked_open(path):
         return UnreadableFile(
             "is being written, or its writer did not close it; try again when it is closed", "growing"
         )
@@ -75,6 +98,15 @@ def _explain(error: Exception) -> UnreadableFile:
     if "file signature not found" in text:
         return UnreadableFile("is not an HDF5 file, or its head is damaged")
     return UnreadableFile(f"cannot be read as HDF5: {one_line(error)}")
+
+
+def _is_marked_open(path: Path) -> bool:
+    """Whether the superblock (version 3 on) says that a writer has the file open: HDF5 file format, II.A, flags."""
+    try:
+        head = read_head(path, 12)
+    except UnreadableFile:
+        return False
+    return len(head) == 12 and head[8] >= 3 and bool(head[11] & 1)
 
 
 def _sizes(text: str) -> str:
@@ -95,6 +127,12 @@ def one_line(error: BaseException, limit: int = 200) -> str:
 def is_following(file: h5py.File) -> bool:
     """Whether the file was opened as a follower of a writer (SWMR)."""
     return bool(file.swmr_mode)
+
+
+def stamp_of(file: h5py.File) -> tuple[int, int]:
+    """Size and time of change of an open file, whatever has become of its name."""
+    info = os.fstat(file.id.get_vfd_handle())
+    return info.st_size, info.st_mtime_ns
 
 
 MAX_LINKS = 32
@@ -146,13 +184,14 @@ def find_dataset(file: h5py.File, path: str) -> h5py.Dataset | None:
     return found
 
 
-def stored_ranges(dset: h5py.Dataset) -> list[tuple[int, int]]:
+def stored_ranges(dset: h5py.Dataset, growing: bool = False) -> list[tuple[int, int]]:
     """Ranges of rows that are stored, ascending: a damaged or forged file may declare more, and have holes in between."""
+    # while a file grows chunks beyond its rows may be there already: then their number says nothing
     rows = len(dset)
     if dset.chunks is None:
         return [(0, rows)] if rows and dset.id.get_storage_size() >= rows * dset.dtype.itemsize else []
     chunk = dset.chunks[0]
-    if dset.id.get_num_chunks() >= -(-rows // chunk):
+    if not growing and dset.id.get_num_chunks() >= -(-rows // chunk):
         return [(0, rows)] if rows else []
     starts: list[int] = []
     dset.id.chunk_iter(lambda info: starts.append(info.chunk_offset[0]))
@@ -164,3 +203,26 @@ def stored_ranges(dset: h5py.Dataset) -> list[tuple[int, int]]:
         else:
             ranges.append((start, stop))
     return ranges
+
+
+def rows_so_far(dset: h5py.Dataset) -> int:
+    """Rows of a growing dataset that its writer has written: from the first on, without a hole, without an empty tail.
+
+    A writer may declare rows before it writes them: until then they are stored as zeros, and messages as empty ones.
+    """
+    ranges = stored_ranges(dset, growing=True)
+    rows = ranges[0][1] if ranges and ranges[0][0] == 0 else 0
+    for _ in range(MAX_LAST_READS):
+        first = max(rows - LAST_ROWS, 0)
+        try:
+            last = dset[first:rows]
+        except READ_ERRORS:
+            break  # reading will say from where on
+        if dset.dtype.hasobject and not dset.dtype.names:
+            written = np.array([len(message) > 0 for message in last], bool)
+        else:
+            written = np.frombuffer(last.tobytes(), np.uint8).reshape(len(last), -1).any(axis=1)
+        if written.any() or not len(last):
+            return first + int(np.flatnonzero(written)[-1]) + 1 if len(last) else 0
+        rows = first
+    return rows

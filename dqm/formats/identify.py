@@ -9,7 +9,7 @@ from typing import Literal
 
 import h5py
 
-from dqm.formats.hdf5 import SIGNATURE, UnreadableFile, find, one_line, open_hdf5, read_head
+from dqm.formats.hdf5 import READ_ERRORS, SIGNATURE, UnreadableFile, find, one_line, open_hdf5, read_head
 
 Format = Literal["raw", "packets", "flow", "light", "sim", "reco", "unknown"]
 
@@ -30,6 +30,14 @@ class FileKind:
 def identify(path: str | Path) -> FileKind:
     """The kind of a file; raises UnreadableFile with state and reason when it cannot be opened."""
     path = Path(path)
+    if kind := kind_by_head(path):
+        return kind
+    with open_hdf5(path) as file:
+        return kind_of(file)
+
+
+def kind_by_head(path: Path) -> FileKind | None:
+    """The kind of a file that is not HDF5, None for HDF5; raises UnreadableFile for all that is neither."""
     head = read_head(path)
     if int.from_bytes(head[:4], "little") in MPD_HEADS:
         return FileKind("light", "MPD")
@@ -37,8 +45,7 @@ def identify(path: str | Path) -> FileKind:
         return FileKind("light", "ADC64")
     if not head.startswith(SIGNATURE):
         raise UnreadableFile("is not an HDF5 file and no known light format (wrong first bytes)")
-    with open_hdf5(path) as file:
-        return kind_of(file)
+    return None
 
 
 def kind_of(file: h5py.File) -> FileKind:
@@ -48,13 +55,14 @@ def kind_of(file: h5py.File) -> FileKind:
         for fits, kind in RULES:
             if fits(file, names):
                 return kind(file)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except READ_ERRORS as error:
         raise UnreadableFile(f"cannot be read as HDF5: {one_line(error)}") from None
     held = ", ".join(sorted(names)[:6])
     raise UnreadableFile(f"is HDF5 but no known format; it holds {held or 'nothing'}")
 
 
-def _attribute(file: h5py.File, group: str, name: str) -> str | None:
+def attribute_of(file: h5py.File, group: str, name: str) -> str | None:
+    """Attribute `name` of a group as text of at most 40 characters, None without it."""
     holder = find(file, group)
     try:
         value = holder.attrs.get(name) if holder is not None else None
@@ -77,7 +85,7 @@ def _is_flow(file: h5py.File, names: set[str]) -> bool:
 
 def _packet_kind(file: h5py.File) -> FileKind:
     simulated = "mc_packets_assn" in file
-    return FileKind("sim" if simulated else "packets", _attribute(file, "_header", "version"), "packets")
+    return FileKind("sim" if simulated else "packets", attribute_of(file, "_header", "version"), "packets")
 
 
 def _flow_kind(file: h5py.File) -> FileKind:
@@ -91,7 +99,7 @@ Rule = tuple[Callable[[h5py.File, set[str]], bool], Callable[[h5py.File], FileKi
 RULES: list[Rule] = [
     (
         lambda f, names: {"msgs", "msg_headers"} <= names,
-        lambda f: FileKind("raw", _attribute(f, "meta", "version"), "msgs"),
+        lambda f: FileKind("raw", attribute_of(f, "meta", "version"), "msgs"),
     ),
     (lambda f, names: "packets" in names, _packet_kind),
     (lambda f, names: "raw_packet" in names, lambda f: FileKind("packets", "0.0", "raw_packet")),

@@ -8,7 +8,7 @@ from typing import Any
 
 from dqm.formats import Packets, Reader
 from dqm.formats.packets import DERIVED
-from dqm.records import Element
+from dqm.results import Element
 from plots.base import PLUGIN_ERRORS, MergeablePlot, Plot, Trend, check_figure
 
 LEVELS_OF_FORMAT = {"raw": {"raw", "packets"}, "packets": {"packets"}, "sim": {"packets"}, "flow": {"packets"}}

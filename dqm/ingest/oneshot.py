@@ -15,7 +15,7 @@ from dqm.formats.light import light_run
 from dqm.formats.names import parse_name
 from dqm.formats.scan import Scan
 from dqm.ingest.engine import feed, finish, prepare
-from dqm.records import FileReport
+from dqm.results import FileReport
 from plots.base import Plot
 
 Progress = Callable[[float], None]

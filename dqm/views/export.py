@@ -12,7 +12,7 @@ import orjson
 import plotly.graph_objects as go
 
 from dqm.checks.range_check import judge
-from dqm.records import FileReport
+from dqm.results import FileReport
 from plots.base import MEMORY, Trend, check_figure
 
 

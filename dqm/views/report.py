@@ -13,7 +13,7 @@ import plotly.offline
 
 import dqm
 from dqm.checks.range_check import Quality, judge
-from dqm.records import Element, FileReport
+from dqm.results import Element, FileReport
 from dqm.views.export import figure_json, new_part
 from dqm.views.words import quantity, time_span
 from plots.base import LiveTime, Trend

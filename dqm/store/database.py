@@ -1,0 +1,167 @@
+"""Opening a database: transactions, schema, and what can be wrong with it, each as one sentence."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection, Engine
+
+from dqm.store.states import FileStates, RowStates, States
+
+BUSY_S = 10
+MIGRATIONS = Path(__file__).parent / "migrations"
+# any 64-bit number; both sides of it are Larboard's
+NOTICE_LOCK, MIGRATION_LOCK = 0x4C41_5242_0001, 0x4C41_5242_0002
+POSTGRES_SCHEMA = "larboard"
+
+
+class StoreProblem(RuntimeError):
+    """The database cannot be used now; the message says why and what to do."""
+
+
+class OldSchema(StoreProblem):
+    """The tables are those of another version of Larboard."""
+
+
+class Store:
+    """A database and the states of elements that belong to it. Make one with `open_store`."""
+
+    def __init__(self, engine: Engine, states: States):
+        self.engine = engine
+        self.states = states
+        self._writing = engine.execution_options(larboard_write=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction that writes: all of it or nothing. On SQLite it waits its turn first (BEGIN IMMEDIATE)."""
+        with _explained(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that reads: one moment of the database."""
+        with _explained(), self.engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_store(url: str, states_directory: Path, *, migrate: bool = False) -> Store:
+    """The store at `url` (any SQLAlchemy URL). Raises StoreProblem; OldSchema when it must be upgraded first.
+
+    A new SQLite file gets its tables by itself; any other database only with `migrate`.
+    """
+    engine = _engine(url)
+    store = Store(engine, FileStates(states_directory) if engine.dialect.name == "sqlite" else RowStates(engine))
+    new = engine.dialect.name == "sqlite" and not _has_tables(store)
+    if migrate or new:
+        upgrade(store)
+    else:
+        _check_schema(store)
+    return store
+
+
+def upgrade(store: Store) -> str:
+    """Brings the tables to this version, under a lock; gives the revision that they have then."""
+    from alembic import command
+
+    if not store.is_sqlite:
+        with store.begin() as connection:
+            connection.execute(sa.schema.CreateSchema(POSTGRES_SCHEMA, if_not_exists=True))
+    with store.begin() as connection:
+        if not store.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return _head()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+            sa.event.listen(engine, "connect", _set_up_sqlite)
+            sa.event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        path = {"options": f"-csearch_path={POSTGRES_SCHEMA},public"} if "postgresql" in parsed.drivername else {}
+        return sa.create_engine(parsed, pool_pre_ping=True, connect_args=path)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
+        raise StoreProblem(f"setting store.url: {error}") from None
+    except OSError as error:
+        raise StoreProblem(f"the database {url} cannot be made: {error.strerror or error}") from None
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy says BEGIN itself, see _begin_sqlite
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=2000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("larboard_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def _head() -> str:
+    return ScriptDirectory.from_config(_alembic()).get_current_head() or ""
+
+
+def _has_tables(store: Store) -> bool:
+    with store.read() as connection:
+        return sa.inspect(connection).has_table("alembic_version")
+
+
+def _check_schema(store: Store) -> None:
+    with store.read() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current == _head():
+        return
+    where = store.engine.url.render_as_string(hide_password=True)
+    known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    if current in known or current is None:
+        have = f"the tables of revision {current}" if current else "no tables of Larboard"
+        raise OldSchema(f"the database {where} has {have}, this Larboard needs {_head()}; run: larboard db upgrade")
+    raise OldSchema(f"the database {where} was made by a newer Larboard (revision {current}); install that one")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What a database says, as one sentence."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        if isinstance(error.orig, sqlite3.OperationalError) and "full" in text:
+            text = "its disk is full; make room, nothing that was counted is lost"
+        elif isinstance(error.orig, sqlite3.OperationalError) and "locked" in text:
+            text = f"another program has held it for more than {BUSY_S} s"
+        elif isinstance(error.orig, sqlite3.OperationalError) and "unable to open" in text:
+            text = "its file cannot be opened; is the directory there, and may Larboard write in it?"
+        elif isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in text:
+            text = "the file is no SQLite database; move it away or name another one (setting store.url)"
+        elif isinstance(error, sa.exc.IntegrityError):
+            raise
+        raise StoreProblem(f"the database cannot be used: {text}") from error

@@ -1,0 +1,54 @@
+"""Plots of runs: what is merged, its trends, and the version by which a page knows that it changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dqm.records import Element, ElementState, TrendValue
+from dqm.store import notices
+from dqm.store.tables import elements, runs
+
+_SELECT = sa.select(elements, runs.c.key.label("run_key")).join(runs, runs.c.id == elements.c.run_id)
+
+
+class Overtaken(RuntimeError):
+    """Somebody else changed the element meanwhile: what was worked out from its old state must not be written."""
+
+
+def _element(row: Any) -> Element:
+    values = {name: getattr(row, name) for name in Element.__slots__}
+    trends = {name: TrendValue.from_json(data) for name, data in row.trends.items()}
+    return Element(**values | {"trends": trends, "state": ElementState(row.state)})
+
+
+def get(tx: Connection, run_id: int, plot: str) -> Element | None:
+    row = tx.execute(_SELECT.where(elements.c.run_id == run_id, elements.c.plot == plot)).first()
+    return _element(row) if row else None
+
+
+def of_run(tx: Connection, run_id: int) -> dict[str, Element]:
+    """All elements of a run by plot."""
+    return {row.plot: _element(row) for row in tx.execute(_SELECT.where(elements.c.run_id == run_id))}
+
+
+def save(tx: Connection, element: Element) -> Element:
+    """Writes `element`, whose `version` is that of the row it was made from (0: there was none), as the next version."""
+    values = {name: getattr(element, name) for name in Element.__slots__ if name != "run_key"}
+    values["trends"] = {name: trend.to_json() for name, trend in element.trends.items()}
+    values["version"] = element.version + 1
+    if element.version == 0:
+        try:
+            tx.execute(elements.insert().values(values))
+        except sa.exc.IntegrityError:
+            raise Overtaken(f"{element.run_key}/{element.plot}") from None
+    else:
+        same = (elements.c.run_id == element.run_id) & (elements.c.plot == element.plot)
+        if not tx.execute(elements.update().where(same, elements.c.version == element.version).values(values)).rowcount:
+            raise Overtaken(f"{element.run_key}/{element.plot}")
+    notices.post(tx, "element", f"{element.run_key}/{element.plot}", values["version"])
+    saved = get(tx, element.run_id, element.plot)
+    assert saved is not None
+    return saved

@@ -1,0 +1,161 @@
+"""The ledger: every file that was ever seen, with its state and the reason for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dqm.records import FINISHED, DataFile, FileState
+from dqm.store import notices
+from dqm.store.tables import files, runs, trend_points
+
+SORTABLE = {name: files.c[name] for name in ("path", "state", "format", "start", "rows", "size", "done", "changed")}
+_SELECT = sa.select(files, runs.c.key.label("run_key")).join(runs, runs.c.id == files.c.run_id, isouter=True)
+
+
+def _file(row: Any) -> DataFile:
+    values = {name: getattr(row, name) for name in DataFile.__slots__}
+    return DataFile(**values | {"faults": tuple(row.faults), "state": FileState(row.state)})
+
+
+def at(tx: Connection, path: str) -> DataFile | None:
+    """What is now under this name."""
+    row = tx.execute(_SELECT.where(files.c.path == path, files.c.current)).first()
+    return _file(row) if row else None
+
+
+def by_id(tx: Connection, file_id: int) -> DataFile | None:
+    row = tx.execute(_SELECT.where(files.c.id == file_id)).first()
+    return _file(row) if row else None
+
+
+def add(tx: Connection, path: str, root: str, size: int, mtime_ns: int, inode: str, now: float) -> int:
+    """A new row, waiting."""
+    values = {"path": path, "root": root, "size": size, "mtime_ns": mtime_ns, "inode": inode, "faults": []}
+    made = tx.execute(
+        files.insert().values(**values, state=FileState.WAITING, first_seen=now, changed=now, next_look=now)
+    ).inserted_primary_key
+    assert made is not None
+    notices.post(tx, "file", str(made[0]))
+    return made[0]
+
+
+def update(tx: Connection, file_id: int, **values: Any) -> None:
+    """Sets columns of a file; a notice says so."""
+    if "faults" in values:
+        values["faults"] = list(values["faults"])
+    tx.execute(files.update().where(files.c.id == file_id).values(**values))
+    notices.post(tx, "file", str(file_id))
+
+
+def retire(tx: Connection, file_id: int, state: FileState, reason: str) -> None:
+    """The row is history from now on: its name is free, it is not counted."""
+    update(tx, file_id, state=state, reason=reason, current=False, counted=False, next_look=None)
+    tx.execute(trend_points.delete().where(trend_points.c.file_id == file_id))
+
+
+def current(tx: Connection) -> dict[str, DataFile]:
+    """All current rows by path."""
+    return {row.path: _file(row) for row in tx.execute(_SELECT.where(files.c.current))}
+
+
+def marks(tx: Connection) -> dict[str, tuple[int, int, int, str]]:
+    """(id, size, mtime_ns, state) of all current rows by path: what a scan is compared with."""
+    columns = (files.c.path, files.c.id, files.c.size, files.c.mtime_ns, files.c.state)
+    return {row[0]: (row[1], row[2], row[3], row[4]) for row in tx.execute(sa.select(*columns).where(files.c.current))}
+
+
+def due(tx: Connection, now: float, limit: int = 1000) -> list[DataFile]:
+    """Files to look at now, newest first."""
+    wanted = _SELECT.where(files.c.current, files.c.next_look <= now).order_by(files.c.mtime_ns.desc()).limit(limit)
+    return [_file(row) for row in tx.execute(wanted)]
+
+
+def next_due(tx: Connection) -> float | None:
+    """When the next file is to be looked at."""
+    return tx.scalar(sa.select(sa.func.min(files.c.next_look)).where(files.c.current))
+
+
+def twins(tx: Connection, file_id: int, head: str) -> list[DataFile]:
+    """Other current files with the same first rows: the same datum in another form, or the very same file."""
+    return [
+        _file(row) for row in tx.execute(_SELECT.where(files.c.head == head, files.c.current, files.c.id != file_id))
+    ]
+
+
+def of_run(tx: Connection, run_id: int) -> list[DataFile]:
+    """Current files of a run, in the order of their start."""
+    wanted = _SELECT.where(files.c.run_id == run_id, files.c.current).order_by(files.c.start, files.c.id)
+    return [_file(row) for row in tx.execute(wanted)]
+
+
+def search(
+    tx: Connection,
+    words: str = "",
+    state: str = "",
+    run: str = "",
+    order: Sequence[tuple[str, bool]] = (),
+    start: int = 0,
+    limit: int = 100,
+    history: bool = False,
+) -> list[DataFile]:
+    """Files that fit, newest first unless `order` (column, descending) says otherwise."""
+    chosen = [
+        SORTABLE[name].desc().nulls_last() if descending else SORTABLE[name].asc().nulls_last()
+        for name, descending in order
+        if name in SORTABLE
+    ]
+    found = _SELECT.where(*_fits(words, state, run, history)).order_by(
+        *chosen, files.c.mtime_ns.desc(), files.c.id.desc()
+    )
+    return [_file(row) for row in tx.execute(found.offset(start).limit(limit))]
+
+
+def count(tx: Connection, words: str = "", state: str = "", run: str = "", history: bool = False) -> int:
+    joined = files.outerjoin(runs, runs.c.id == files.c.run_id)
+    return tx.scalar(sa.select(sa.func.count()).select_from(joined).where(*_fits(words, state, run, history))) or 0
+
+
+def _fits(words: str, state: str, run: str, history: bool) -> list[Any]:
+    fits: list[Any] = [] if history else [files.c.current]
+    for word in words.split():
+        columns = (files.c.path, files.c.reason, files.c.format)
+        fits.append(sa.or_(*(column.icontains(word, autoescape=True) for column in columns)))
+    if state:
+        fits.append(files.c.state == state)
+    if run:
+        fits.append(runs.c.key == run)
+    return fits
+
+
+def tally(tx: Connection) -> dict[str, int]:
+    """How many current files are in each state."""
+    rows = tx.execute(sa.select(files.c.state, sa.func.count()).where(files.c.current).group_by(files.c.state))
+    return {row[0]: row[1] for row in rows}
+
+
+def last_done(tx: Connection) -> DataFile | None:
+    """The file that was counted last."""
+    wanted = (
+        _SELECT.where(files.c.state.in_(FINISHED), files.c.done.is_not(None)).order_by(files.c.done.desc()).limit(1)
+    )
+    row = tx.execute(wanted).first()
+    return _file(row) if row else None
+
+
+def recount(tx: Connection, file_id: int, reason: str) -> None:
+    """Sends a file through all plots again, from its first row."""
+    update(
+        tx,
+        file_id,
+        state=FileState.WAITING,
+        reason=reason,
+        counted=False,
+        rows_done=0,
+        next_look=time.time(),
+        attempts=0,
+    )

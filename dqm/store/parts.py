@@ -1,0 +1,84 @@
+"""States of one plot of one file, with the cursor at which counting goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dqm.records import COUNTED, FINISHED, ElementState, Part
+from dqm.store.rows import upsert
+from dqm.store.tables import elements, files, parts
+
+
+def _part(row: Any) -> Part:
+    values = {name: getattr(row, name) for name in Part.__slots__}
+    return Part(**values | {"deltas": tuple(row.deltas), "state": ElementState(row.state)})
+
+
+def _values(part: Part) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in Part.__slots__} | {"deltas": list(part.deltas)}
+
+
+def save(tx: Connection, part: Part) -> None:
+    upsert(tx, parts, _values(part))
+
+
+def of_file(tx: Connection, file_id: int) -> dict[str, Part]:
+    """Parts of a file by plot."""
+    return {row.plot: _part(row) for row in tx.execute(sa.select(parts).where(parts.c.file_id == file_id))}
+
+
+def of_run(tx: Connection, run_id: int, plot: str, *, finished: bool) -> list[Part]:
+    """Counted parts of a plot in the order of the files: those of files that are done, or of those still growing."""
+    states = FINISHED if finished else tuple(state for state in COUNTED if state not in FINISHED)
+    joined = sa.select(parts).join(files, files.c.id == parts.c.file_id)
+    wanted = joined.where(
+        files.c.run_id == run_id, files.c.current, files.c.counted, files.c.state.in_(states), parts.c.plot == plot
+    )
+    return [_part(row) for row in tx.execute(wanted.order_by(files.c.start, files.c.id))]
+
+
+def last_of_run(tx: Connection, run_id: int, plot: str) -> Part | None:
+    """The part of the newest counted file: what a plot that does not merge shows."""
+    joined = sa.select(parts).join(files, files.c.id == parts.c.file_id)
+    wanted = joined.where(files.c.run_id == run_id, files.c.current, files.c.counted, parts.c.plot == plot)
+    wanted = wanted.where(sa.or_(parts.c.base.is_not(None), parts.c.state != ElementState.OK))
+    row = tx.execute(wanted.order_by(files.c.start.desc(), files.c.id.desc()).limit(1)).first()
+    return _part(row) if row else None
+
+
+def forget(tx: Connection, file_id: int) -> None:
+    """Nothing of the file is counted any more."""
+    tx.execute(parts.delete().where(parts.c.file_id == file_id))
+
+
+def drop_states(tx: Connection, run_id: int, mergeable: Collection[str]) -> None:
+    """The files of a closed run keep that they were counted, not what: that is merged in the run."""
+    of_run = sa.select(files.c.id).where(files.c.run_id == run_id)
+    tx.execute(
+        parts.update()
+        .where(parts.c.file_id.in_(of_run), parts.c.plot.in_(list(mergeable)), parts.c.complete)
+        .values(base=None, deltas=[], cursor=None)
+    )
+
+
+def addresses(tx: Connection) -> set[str]:
+    """Every state that is named anywhere."""
+    named = set(tx.scalars(sa.select(elements.c.base).where(elements.c.base.is_not(None))))
+    for row in tx.execute(sa.select(parts.c.base, parts.c.deltas)):
+        named.update(row.deltas, [row.base] if row.base else [])
+    return named
+
+
+def lacking(tx: Connection, plot: str, plot_version: int, limit: int = 1) -> list[int]:
+    """Ids of files that are counted but not by this version of a plot, newest first."""
+    have = sa.select(parts.c.file_id).where(
+        parts.c.plot == plot, parts.c.plot_version == plot_version, parts.c.complete
+    )
+    wanted = sa.select(files.c.id).where(
+        files.c.current, files.c.counted, files.c.state.in_(FINISHED), files.c.id.not_in(have)
+    )
+    return list(tx.scalars(wanted.order_by(files.c.mtime_ns.desc()).limit(limit)))

@@ -1,0 +1,128 @@
+"""States of elements, by the address of their content: written and synced before the commit that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from dqm.store.tables import states
+
+SUFFIX = ".npz"
+ORPHAN_AGE_S = 3600.0
+"""A state that nothing names is younger than this while its commit may still come."""
+
+
+def address_of(content: bytes) -> str:
+    """The address of a state: 40 hex digits of its SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:40]
+
+
+class States(ABC):
+    """Write once, read by address."""
+
+    @abstractmethod
+    def put(self, content: bytes) -> str:
+        """Keeps `content` safely and gives its address."""
+
+    @abstractmethod
+    def get(self, address: str) -> bytes:
+        """The content at `address`; raises KeyError when it is not there."""
+
+    @abstractmethod
+    def collect(self, named: Collection[str], now: float | None = None) -> int:
+        """Removes what is not among `named` and older than ORPHAN_AGE_S; gives how many."""
+
+
+class FileStates(States):
+    """Files ``ab/cdef....npz`` below a directory."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def _path(self, address: str) -> Path:
+        return self.directory / address[:2] / (address[2:] + SUFFIX)
+
+    def put(self, content: bytes) -> str:
+        address = address_of(content)
+        path = self._path(address)
+        if path.exists():
+            os.utime(path)  # it is wanted again: not an orphan to be collected before the commit
+            return address
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+        return address
+
+    def get(self, address: str) -> bytes:
+        try:
+            return self._path(address).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(address) from None
+
+    def collect(self, named: Collection[str], now: float | None = None) -> int:
+        oldest = (time.time() if now is None else now) - ORPHAN_AGE_S
+        removed = 0
+        for path in self.directory.glob("??/*"):
+            orphan = path.suffix != SUFFIX or path.parent.name + path.stem not in named
+            if orphan and path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+
+class RowStates(States):
+    """Rows of the database: with PostgreSQL a web host needs nothing else."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+
+    def put(self, content: bytes) -> str:
+        address = address_of(content)
+        row = {"address": address, "content": content, "written": time.time()}
+        with self._engine.begin() as connection:
+            if not connection.execute(
+                states.update().where(states.c.address == address).values(written=row["written"])
+            ).rowcount:
+                connection.execute(states.insert().values(row))
+        return address
+
+    def get(self, address: str) -> bytes:
+        with self._engine.connect() as connection:
+            content = connection.scalar(sa.select(states.c.content).where(states.c.address == address))
+        if content is None:
+            raise KeyError(address)
+        return bytes(content)
+
+    def collect(self, named: Collection[str], now: float | None = None) -> int:
+        oldest = (time.time() if now is None else now) - ORPHAN_AGE_S
+        with self._engine.begin() as connection:
+            old = connection.scalars(sa.select(states.c.address).where(states.c.written < oldest)).all()
+            orphans = [address for address in old if address not in named]
+            for address in orphans:
+                connection.execute(states.delete().where(states.c.address == address))
+        return len(orphans)
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

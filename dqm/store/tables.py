@@ -1,0 +1,239 @@
+"""The tables. Times are unix seconds as floats, UTC. Changes come as migrations (`migrations/versions`)."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts up by itself only for INTEGER, PostgreSQL needs more than 32 bits for notices
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Time = sa.Double
+Json = sa.JSON
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("number", sa.BigInteger, index=True),
+    sa.Column("detector", sa.Text),
+    sa.Column("category", sa.Text, nullable=False, server_default=""),
+    sa.Column("category_by", sa.Text, nullable=False, server_default="rule"),
+    sa.Column("tags", Json, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False, server_default=""),
+    sa.Column("start", Time, index=True),
+    sa.Column("end", Time),
+    sa.Column("certification", sa.Text, nullable=False, server_default="open"),
+    sa.Column("files", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("growing", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("unread", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("packets", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("quality", sa.Text),
+    sa.Column("updated", Time, nullable=False, index=True),
+    sa.Column("closed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("version", sa.Integer, nullable=False, server_default="0"),
+)
+
+# other names of a run: the numbers of other readouts, in time also those that an expert gives
+run_aliases = sa.Table(
+    "run_aliases",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("path", sa.Text, nullable=False, index=True),
+    sa.Column("root", sa.Text, nullable=False),
+    sa.Column("format", sa.Text, nullable=False, server_default="unknown"),
+    sa.Column("version", sa.Text),
+    sa.Column("run_id", sa.ForeignKey("runs.id"), index=True),
+    sa.Column("subrun", sa.Integer),
+    sa.Column("start", Time),
+    sa.Column("end", Time),
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("rows_done", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False, index=True),
+    sa.Column("inode", sa.Text, nullable=False, server_default=""),
+    sa.Column("head", sa.Text, index=True),
+    sa.Column("identity", sa.Text, index=True),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("faults", Json, nullable=False),
+    sa.Column("provisional", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("counted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("geometry", sa.Text),
+    sa.Column("same_as", sa.Integer),
+    sa.Column("first_seen", Time, nullable=False),
+    sa.Column("changed", Time, nullable=False),
+    sa.Column("done", Time),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_look", Time, index=True),
+    # false for rows of names that hold something else now: they are history
+    sa.Column("current", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Index(
+        "ix_files_current_path",
+        "path",
+        unique=True,
+        sqlite_where=sa.text("current"),
+        postgresql_where=sa.text("current"),
+    ),
+)
+
+# one plot of one file
+parts = sa.Table(
+    "parts",
+    metadata,
+    sa.Column("file_id", sa.ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("plot", sa.Text, primary_key=True),
+    sa.Column("plot_version", sa.Integer, nullable=False),
+    sa.Column("geometry", sa.Text),
+    sa.Column("rows_done", sa.BigInteger, nullable=False),
+    sa.Column("cursor", Json(none_as_null=True)),
+    sa.Column("complete", sa.Boolean, nullable=False),
+    sa.Column("base", sa.Text),
+    sa.Column("deltas", Json, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("traceback", sa.Text, nullable=False, server_default=""),
+    sa.Column("provisional", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+# one plot of one run
+elements = sa.Table(
+    "elements",
+    metadata,
+    sa.Column("run_id", sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("plot", sa.Text, primary_key=True),
+    sa.Column("plot_version", sa.Integer, nullable=False),
+    sa.Column("geometry", sa.Text),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("base", sa.Text),
+    sa.Column("mergeable", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("traceback", sa.Text, nullable=False, server_default=""),
+    sa.Column("provisional", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("trends", Json, nullable=False),
+    sa.Column("updated", Time, nullable=False),
+)
+
+trend_names = sa.Table(
+    "trend_names",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("plot", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("unit", sa.Text, nullable=False),
+    sa.Column("limits", Json, nullable=False),
+    sa.UniqueConstraint("plot", "name"),
+)
+
+# a number of one file; on SQLite the rows lie in the order of the key, so that a range is one read
+trend_points = sa.Table(
+    "trend_points",
+    metadata,
+    sa.Column("trend_id", sa.ForeignKey("trend_names.id"), primary_key=True),
+    sa.Column("time", Time, primary_key=True),
+    sa.Column("file_id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.Integer, nullable=False),
+    sa.Column("end", Time),
+    sa.Column("value", sa.Double),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Index("ix_trend_points_file", "file_id"),
+    sqlite_with_rowid=False,
+)
+
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("seq", BigId, primary_key=True, autoincrement=True),
+    sa.Column("time", Time, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False, server_default="0"),
+    sqlite_autoincrement=True,
+)
+
+plugins = sa.Table(
+    "plugins",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("title", sa.Text, nullable=False, server_default=""),
+    sa.Column("broken", sa.Text, nullable=False, server_default=""),
+    sa.Column("traceback", sa.Text, nullable=False, server_default=""),
+    sa.Column("blocks", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("packets", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("seconds", sa.Double, nullable=False, server_default="0"),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_failure", sa.Text, nullable=False, server_default=""),
+    sa.Column("found", Time, nullable=False),
+)
+
+# where a geometry was found, so that a page can draw with it
+geometries = sa.Table(
+    "geometries",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("directory", sa.Text, nullable=False, server_default=""),
+)
+
+watchers = sa.Table(
+    "watchers",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started", Time, nullable=False),
+    sa.Column("beat", Time, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("queue", sa.Integer, nullable=False),
+    sa.Column("backlog_s", sa.Double),
+    sa.Column("problems", Json, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("until", Time, nullable=False),
+)
+
+# who changed what, when; nothing is ever removed from it
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("time", Time, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, index=True),
+    sa.Column("before", Json),
+    sa.Column("after", Json),
+)
+
+# states of elements where the database is the only thing shared (PostgreSQL)
+states = sa.Table(
+    "states",
+    metadata,
+    sa.Column("address", sa.Text, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("written", Time, nullable=False),
+)

@@ -1,0 +1,71 @@
+"""Ingest processes: who lives, what they do, and which of them leads."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dqm.records import Watcher
+from dqm.store import notices
+from dqm.store.rows import upsert
+from dqm.store.tables import leases, watchers
+
+LEADER = "ingest"
+
+
+def beat(tx: Connection, watcher: Watcher) -> None:
+    """A sign of life; a notice only when there is news."""
+    before = tx.execute(sa.select(watchers).where(watchers.c.name == watcher.name)).first()
+    values = {
+        "name": watcher.name,
+        "host": watcher.host,
+        "pid": watcher.pid,
+        "started": watcher.started,
+        "beat": watcher.beat,
+        "state": watcher.state,
+        "queue": watcher.queue,
+        "backlog_s": watcher.backlog_s,
+        "problems": list(watcher.problems),
+    }
+    upsert(tx, watchers, values)
+    news = before is None or (before.state, before.queue, before.problems) != (
+        watcher.state,
+        watcher.queue,
+        list(watcher.problems),
+    )
+    if news:
+        notices.post(tx, "ingest", watcher.name)
+
+
+def alive(tx: Connection, since: float) -> list[Watcher]:
+    """Those that gave a sign of life after `since`, the leader first."""
+    leader = tx.scalar(sa.select(leases.c.holder).where(leases.c.name == LEADER))
+    rows = tx.execute(sa.select(watchers).where(watchers.c.beat >= since).order_by(watchers.c.started))
+    found = [
+        Watcher(
+            r.name, r.host, r.pid, r.started, r.beat, r.name == leader, r.state, r.queue, r.backlog_s, tuple(r.problems)
+        )
+        for r in rows
+    ]
+    return sorted(found, key=lambda watcher: not watcher.leader)
+
+
+def gone(tx: Connection, name: str) -> None:
+    """A process that ends well leaves no row behind, and the lease to the next."""
+    tx.execute(watchers.delete().where(watchers.c.name == name))
+    tx.execute(leases.delete().where(leases.c.name == LEADER, leases.c.holder == name))
+    notices.post(tx, "ingest", name)
+
+
+def lead(tx: Connection, name: str, now: float, for_s: float) -> bool:
+    """Takes or renews the lease; False while another holds it."""
+    row = tx.execute(sa.select(leases).where(leases.c.name == LEADER).with_for_update()).first()
+    if row is not None and row.holder != name and row.until > now:
+        return False
+    upsert(tx, leases, {"name": LEADER, "holder": name, "until": now + for_s})
+    return True
+
+
+def prune(tx: Connection, before: float) -> None:
+    """Forgets processes that were not heard of since `before`."""
+    tx.execute(watchers.delete().where(watchers.c.beat < before))

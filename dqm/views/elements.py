@@ -1,0 +1,181 @@
+"""Figures of a run's plots: drawn on demand from states, kept by the version of the element."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dqm.detector import Detector, Library, NoGeometry
+from dqm.detector.layouts import BadLayout
+from dqm.records import Element, ElementState, Part, Run
+from dqm.store import elements, geometries, parts, runs
+from dqm.views.export import figure_json
+from dqm.views.site import Site
+from dqm.views.zones import in_zone
+from plots.base import PLUGIN_ERRORS, MergeablePlot, State, load_figure
+from plots.discovery import Found
+
+
+class NoFigure(Exception):
+    """There is no figure to show; `state` is the word for it (nodata, broken, unknown), the message says why."""
+
+    def __init__(self, reason: str, state: str = "nodata", traceback: str = ""):
+        super().__init__(reason)
+        self.reason = reason
+        self.state = state
+        self.traceback = traceback
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A Plotly figure as JSON, and the version of the element that it shows."""
+
+    content: bytes
+    version: int
+
+
+def version_of(site: Site, run_key: str, plot: str) -> int:
+    """The version of an element now; 0 when there is none."""
+    with site.store.read() as tx:
+        run = runs.get(tx, run_key)
+        element = elements.get(tx, run.id, plot) if run else None
+    return element.version if element else 0
+
+
+def figure(site: Site, run_key: str, plot: str, zone: str = "UTC") -> Drawn:
+    """The figure of a plot of a run, its times in `zone` (IANA name). Raises NoFigure."""
+    with site.store.read() as tx:
+        run = runs.get(tx, run_key)
+        element = elements.get(tx, run.id, plot) if run else None
+        live = parts.of_run(tx, run.id, plot, finished=False) if run and element and element.mergeable else []
+        last = parts.last_of_run(tx, run.id, plot) if run and element and not element.mergeable else None
+    if run is None:
+        raise NoFigure(f"no run {run_key}")
+    if element is None:
+        raise NoFigure(_why_none(site, plot))
+    if element.state is not ElementState.OK:
+        state = "broken" if element.state is ElementState.BROKEN else "nodata"
+        raise NoFigure(element.reason, state, element.traceback)
+    found = site.registry.plots.get(plot)
+    if found is None:
+        raise NoFigure(_why_not_here(site, plot), "broken")
+    if found.plot.version != element.plot_version:
+        raise NoFigure(
+            f"was counted by version {element.plot_version} of {plot}, this host has version {found.plot.version}: "
+            "being counted anew, or two hosts with different plug-ins",
+            "unknown",
+        )
+    key = (run.id, plot, element.version, zone, found.source, site.generation)
+    kept = site.cache.get(key)
+    if kept is None:
+        kept = _draw(site, element, found, live, last, zone)
+        site.cache.set(key, kept, expire=24 * 3600)
+    return Drawn(kept, element.version)
+
+
+def _draw(site: Site, element: Element, found: Found, live: list[Part], last: Part | None, zone: str) -> bytes:
+    try:
+        made = found.plot()
+        if isinstance(made, MergeablePlot):
+            state = run_state(site, made, element, live)
+            drawn = made.figure(state)
+        else:
+            if last is None or last.base is None:
+                raise NoFigure("no packets yet", "unknown")
+            drawn = load_simple(site, last)
+        return figure_json(in_zone(drawn, zone)).encode()
+    except NoFigure:
+        raise
+    except PLUGIN_ERRORS as error:
+        import traceback
+
+        text = " ".join(str(error).split())
+        reason = f"drawing: {type(error).__name__}{': ' + text if text else ''}"
+        raise NoFigure(reason, "broken", "".join(traceback.format_exception(error))) from None
+
+
+def run_state(site: Site, plot: MergeablePlot, element: Element, live: list[Part]) -> State:
+    """The state of a whole run: what is merged of the files that are done, and the files that still grow."""
+    detector = geometry(site, element.geometry)
+    state = plot.start(detector)
+    try:
+        if element.base:
+            state.merge(_load(site, element.base, plot, element, detector))
+        for part in live:
+            if part.geometry == element.geometry and part.plot_version == element.plot_version and part.base:
+                own = _load(site, part.base, plot, element, detector)
+                for delta in part.deltas:
+                    own.add_bytes(site.store.states.get(delta))
+                state.merge(own)
+    except KeyError as error:
+        raise NoFigure(f"its state {error.args[0]} is not in the data directory of this host", "broken") from None
+    return state
+
+
+def _load(site: Site, address: str, plot: MergeablePlot, element: Element, detector: Detector | None) -> State:
+    content = site.store.states.get(address)
+    return State.from_bytes(content, element.plot, element.plot_version, element.geometry, detector)
+
+
+def load_simple(site: Site, part: Part) -> Any:
+    """The figure that a plot which does not merge keeps as its memory: that of the newest file."""
+    import orjson
+
+    assert part.base
+    return load_figure(orjson.loads(site.store.states.get(part.base)))
+
+
+def geometry(site: Site, geometry_id: str | None) -> Detector | None:
+    """The detector of a geometry id; raises NoFigure when this host does not have it."""
+    if geometry_id is None:
+        return None
+    with site.store.read() as tx:
+        known = geometries.get(tx, geometry_id)
+    name, directory = known or ("", "")
+    found = _find_geometry(
+        geometry_id,
+        name,
+        directory,
+        tuple(site.settings.detector.directories),
+        tuple(site.settings.detector.modules.items()),
+    )
+    if found is None:
+        raise NoFigure(f"geometry {name or geometry_id} is not on this host: set detector.directories", "broken")
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def _find_geometry(
+    geometry_id: str, name: str, directory: str, directories: tuple[Path, ...], modules: tuple[tuple[int, Path], ...]
+) -> Detector | None:
+    library = Library([*directories, *([Path(directory)] if directory else [])], dict(modules))
+    for candidate in [name] if name in library.names else library.names:
+        try:
+            detector = library.get(candidate)
+        except (NoGeometry, BadLayout):
+            continue
+        if detector.geometry_id == geometry_id:
+            return detector
+    return None
+
+
+def _why_none(site: Site, plot: str) -> str:
+    broken = next((plugin for plugin in site.registry.broken if plugin.name == plot), None)
+    if broken:
+        raise NoFigure(broken.reason, "broken", broken.traceback)
+    if plot in site.registry.plots:
+        raise NoFigure("not counted yet: it comes with the next look at the files of this run", "unknown")
+    return f"no plot is called {plot}"
+
+
+def _why_not_here(site: Site, plot: str) -> str:
+    broken = next((plugin for plugin in site.registry.broken if plugin.name == plot), None)
+    return f"{broken.source}: {broken.reason}" if broken else f"the plug-in {plot} is not installed on this host"
+
+
+def counted_plots(site: Site, run: Run) -> dict[str, Element]:
+    """The elements of a run by plot."""
+    with site.store.read() as tx:
+        return elements.of_run(tx, run.id)

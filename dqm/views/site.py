@@ -1,0 +1,51 @@
+"""What every view needs, made once and handed over: the store, the plots that can draw, geometries, the figure cache."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import diskcache
+
+from dqm.settings import Settings
+from dqm.store import Store
+from plots.discovery import Registry, discover, fingerprint
+
+CACHE_BYTES = 512 * 2**20
+
+
+@dataclass
+class Site:
+    """The store as pages and the API see it. Nothing in it is global: two sites in one process do not meet."""
+
+    settings: Settings
+    store: Store
+    cache: diskcache.Cache
+    _registry: Registry = field(default_factory=Registry)
+    _seen: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def registry(self) -> Registry:
+        """The plots, discovered anew when a plug-in file has changed."""
+        now = fingerprint(self.settings.plots.paths)
+        with self._lock:
+            if now != self._seen:
+                self._registry, self._seen = discover(self.settings.plots.paths), now
+            return self._registry
+
+    @property
+    def generation(self) -> str:
+        """Changes with every change of a plug-in file; look at `registry` first."""
+        return self._seen
+
+    def close(self) -> None:
+        self.cache.close()
+        self.store.close()
+
+
+def open_site(settings: Settings, store: Store) -> Site:
+    """The site over a store; its cache lies in the data directory (on a local disk: it is SQLite)."""
+    directory = Path(settings.data.directory) / "cache"
+    return Site(settings, store, diskcache.Cache(str(directory), size_limit=CACHE_BYTES))
