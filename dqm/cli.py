@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dqm.ingest.oneshot import Sources
     from dqm.results import FileReport
     from dqm.settings import Settings
+    from dqm.store import Store
     from plots.discovery import Broken, Found, Registry
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -28,6 +29,8 @@ app = typer.Typer(
 )
 plots_app = typer.Typer(help="The plots: what there is, a new one, and whether one keeps the contract.")
 app.add_typer(plots_app, name="plots")
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Data files of any format.", show_default=False)]
@@ -122,16 +125,96 @@ def convert(
 @app.command()
 def demo(
     data: Annotated[Path, typer.Option(help="Where the demo keeps its files.")] = Path("larboard-demo"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the site on 127.0.0.1.")] = 8050,
+    speed: Annotated[float, typer.Option(min=0.1, max=100, help="Seconds of data in a second.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Make data, process them, print a summary, exit.")] = False,
-    seconds: Annotated[float, typer.Option(min=1, help="Length of the run.")] = 8.0,
+    seconds: Annotated[float, typer.Option(min=1, help="With --once: length of the run.")] = 8.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same data.")] = 1,
     as_json: Json = False,
 ) -> None:
+    """A live detector with everything running: it takes data, they are read, the site shows them. Ctrl-C stops it."""
+    if once:
+        _demo_once(data, seconds, seed, as_json)
+    _demo_live(data, port, speed, seed)
+
+
+def _demo_live(data: Path, port: int, speed: float, seed: int) -> NoReturn:
+    import threading
+
+    from dqm.demo import LiveDetector
+    from dqm.supervise import Family, stop_on_signals
+
+    config = _demo_config(data)
+    stop = stop_on_signals()
+    family = Family(_note)
+    environment = {"LARBOARD_CONFIG": str(config.resolve()), "LARBOARD_WEB__PORT": str(port)}
+    family.add("the site", "serve", environment=environment)
+    family.add("the ingest", "watch", environment=environment)
+    detector = LiveDetector(data / "data", speed=speed, seed=seed)
+    failed: list[str] = []
+
+    def take_data() -> None:
+        try:
+            detector.run(stop, _note)
+        except OSError as error:
+            failed.append(f"{_shown(data)} cannot be written: {error.strerror or error}")
+            stop.set()
+
+    taking = threading.Thread(target=take_data, name="detector")
+    _note(
+        f"the demo detector writes to {_shown(data / 'data')}; plug-ins go to {_shown(data / 'plugins')}; Ctrl-C stops it"
+    )
+    taking.start()
+    code = family.run(stop)
+    stop.set()
+    taking.join()
+    if failed:
+        _fail(failed[0])
+    _note("stopped")
+    sys.exit(code)
+
+
+def _demo_config(data: Path) -> Path:
+    """The settings of the demo, made at its first start; a user may change them."""
+    config = data / "larboard.toml"
+    try:
+        for folder in ("data", "plugins"):
+            (data / folder).mkdir(parents=True, exist_ok=True)
+        if not config.exists():
+            config.write_text(DEMO_SETTINGS, encoding="utf-8")
+    except OSError as error:
+        _fail(f"{_shown(data)} cannot be written: {error.strerror or error}")
+    return config
+
+
+DEMO_SETTINGS = """\
+# Settings of the live demo; `larboard init` writes a file with all of them, explained.
+[data]
+directory = "state"
+
+[plots]
+paths = ["plugins"]
+
+[ingest]
+roots = ["data"]
+
+[detector]
+zone = "America/Chicago"
+
+[runs]
+category = "test"
+rules = [{ match = "", tags = ["demo"] }]
+
+[web]
+title = "Larboard demo"
+contact = "nobody: this is a demo"
+"""
+
+
+def _demo_once(data: Path, seconds: float, seed: int, as_json: bool) -> NoReturn:
     """Lets the demo detector take a run and processes it."""
     from dqm.demo import DemoRun, take_run
 
-    if not once:
-        _fail("the live demo is not there yet; use: larboard demo --once")
     settings = _settings()
     registry = _registry(settings)
     run = DemoRun(seed=seed, duration_s=seconds)
@@ -238,6 +321,91 @@ def plots_test(name: Annotated[str, typer.Argument(help="Name of a plot, or a pl
     raise typer.Exit(FAILED if failures else DONE)
 
 
+@app.command()
+def up() -> None:
+    """Everything over one's own data, by larboard.toml: ingest and site. Ctrl-C stops it."""
+    from dqm.supervise import Family, stop_on_signals
+
+    settings = _settings()
+    if not settings.ingest.roots:
+        _fail(
+            "no data roots are set: name them in larboard.toml, [ingest] roots = [...]; `larboard init` writes an example"
+        )
+    _store(settings).close()
+    stop = stop_on_signals()
+    family = Family(_note)
+    family.add("the site", "serve")
+    family.add("the ingest", "watch")
+    sys.exit(family.run(stop))
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of the port in the settings.")] = None,
+    host: Annotated[str | None, typer.Option(help="Instead of the address in the settings.")] = None,
+) -> None:
+    """The site and the API."""
+    from dqm.serve import serve as serve_site
+
+    settings = _settings()
+    if port is not None:
+        settings.web.port = port
+    if host is not None:
+        settings.web.host = host
+    serve_site(settings, _note)
+
+
+@app.command()
+def watch() -> None:
+    """The ingest: reads new data files as they come."""
+    import logging
+
+    from dqm.ingest.service import Watch
+    from dqm.supervise import stop_on_signals
+    from plots.discovery import Shelf
+
+    settings = _settings()
+    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("alembic").setLevel("WARNING")
+    stop = stop_on_signals()
+    store = _store(settings)
+    watching = Watch(store, settings, _sources(settings), Shelf(settings.plots.paths))
+    for problem in watching.first_look():
+        _note(problem)
+    watching.run(stop)
+    store.close()
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="The file to write; must not exist yet.")] = Path("larboard.toml"),
+    roots: Annotated[
+        list[Path] | None, typer.Option("--root", help="A directory with data files; may be repeated.")
+    ] = None,
+) -> None:
+    """Writes a commented larboard.toml to start from."""
+    from dqm.settings import example
+
+    text = example(json.dumps([str(root) for root in roots])) if roots else example()
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except FileExistsError:
+        _fail(f"{_shown(file)} is already there; remove it or name another file")
+    except OSError as error:
+        _fail(f"{_shown(file)} cannot be written: {error.strerror or error}")
+    _say(f"written: {_shown(file)}")
+    _say("set [ingest] roots in it, then: larboard up")
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Brings the tables of the database to this version of Larboard."""
+    settings = _settings()
+    _store(settings, migrate=True).close()
+    _say("the database has the tables of this version")
+
+
 def main() -> None:
     """The entry point."""
     app()
@@ -253,6 +421,21 @@ def _settings() -> Settings:
         return load_settings()
     except BadSettings as error:
         _fail(str(error))
+
+
+def _store(settings: Settings, migrate: bool = False) -> Store:
+    from dqm.settings import store_url
+    from dqm.store import StoreProblem, open_store
+
+    try:
+        return open_store(store_url(settings), settings.data.directory / "states", migrate=migrate)
+    except StoreProblem as error:
+        _fail(str(error))
+
+
+def _note(text: str) -> None:
+    """A line of a process that goes on."""
+    typer.echo(_shown(text), err=True)
 
 
 def _registry(settings: Settings) -> Registry:
@@ -414,3 +597,7 @@ def _say(text: str, err: bool = False) -> None:
 def _fail(text: str) -> NoReturn:
     typer.echo(f"larboard: {_shown(text)}", err=True)
     sys.exit(BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

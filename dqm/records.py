@@ -30,8 +30,9 @@ class FileState(StrEnum):
     GONE = "gone"
 
 
-FINISHED = (FileState.DONE, FileState.PARTIAL)
-COUNTED = (FileState.DONE, FileState.PARTIAL, FileState.GROWING, FileState.READING)
+FINISHED = (FileState.DONE, FileState.PARTIAL, FileState.GONE)
+"""Nothing more is expected of it; what it gave (if it is counted) is merged in its run."""
+COUNTED = (*FINISHED, FileState.GROWING, FileState.READING)
 
 
 class ElementState(StrEnum):
@@ -155,6 +156,7 @@ class Part:
     reason: str
     traceback: str
     provisional: bool = False
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

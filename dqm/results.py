@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dqm.detector import Detector
-from plots.base import Plot, State, Trend
+from plots.base import Increment, Plot, State, Trend
 
 
 @dataclass
@@ -28,6 +28,12 @@ class Element:
     broken: str = ""
     unavailable: str = ""
     traceback: str = ""
+    increment: Increment | None = None
+    """What was counted since the last save, where somebody wants to know."""
+    blocks: int = 0
+    packets: int = 0
+    seconds: float = 0.0
+    """What counting has cost."""
 
     @property
     def name(self) -> str:

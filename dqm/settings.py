@@ -211,3 +211,44 @@ def load_settings(**overrides: Any) -> Settings:
 def store_url(settings: Settings) -> str:
     """The URL of the database: the configured one, or SQLite in the data directory."""
     return settings.store.url or f"sqlite:///{settings.data.directory.resolve() / 'larboard.sqlite'}"
+
+
+EXAMPLES: dict[str, str] = {
+    "plots.paths": '["plugins"]',
+    "detector.directories": '["geometry"]',
+    "detector.modules": '{ 1 = "geometry/first.yaml", 2 = "geometry/second.yaml" }',
+    "ingest.roots": '["data"]',
+    "runs.rules": '[{ match = "pedestal|pulser", category = "calibration", tags = ["pedestal"] }]',
+    "web.contact": '"charge expert: 555-0123"',
+    "store.url": '"postgresql+psycopg://larboard@db.example.org/larboard"',
+}
+
+
+def example(roots: str = '["data"]') -> str:
+    """A larboard.toml with every setting: what it means, and its default in a comment; only the data roots are set."""
+    lines = [
+        "# Settings of Larboard. A line that begins with # is a comment; these show the defaults or an example.",
+        "# LARBOARD_<SECTION>__<KEY> in the environment wins over this file. Relative paths are of this file's folder.",
+    ]
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        lines += ["", f"[{section}]  # {(model.__doc__ or '').splitlines()[0]}"]
+        for key, inner in model.model_fields.items():
+            name = f"{section}.{key}"
+            value = EXAMPLES.get(name) or _toml(inner.get_default(call_default_factory=True))
+            lines.append(f"# {inner.description}")
+            lines.append(f"{key} = {roots}" if name == "ingest.roots" else f"# {key} = {value}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A default as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, Path)):
+        return f'"{value}"'
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return str(value)

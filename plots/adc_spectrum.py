@@ -8,6 +8,7 @@ from plots.drawing import axes, colour, steps
 
 class AdcSpectrum(MergeablePlot):
     title = "ADC spectrum"
+    group = "Charge"
     fields = ("io_group", "dataword")
     log_switch = True
 

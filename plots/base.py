@@ -20,12 +20,13 @@ import plotly.graph_objects as go
 from dqm.formats.clock import BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.packets import Packets
-from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, State, WrongState, tally
+from plots.state import Extent, Increment, KeyedCounts, LiveTime, Scatter, Series, State, WrongState, tally
 
 __all__ = [
     "LEVELS",
     "PLUGIN_ERRORS",
     "Extent",
+    "Increment",
     "KeyedCounts",
     "LiveTime",
     "MergeablePlot",
@@ -91,6 +92,8 @@ class Plot:
     """Columns that the plot asks of packets; files without one of them are not given to it."""
     version: ClassVar[int] = 1
     """Raise it when the numbers change: states of another version are counted anew."""
+    group: ClassVar[str] = "Other"
+    """Heading under which a run page shows it: Rates, Data quality, Charge, Timing, or one of your own."""
     log_switch: ClassVar[bool] = False
     """Whether the page offers a logarithmic vertical axis."""
 

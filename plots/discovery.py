@@ -103,6 +103,23 @@ def discover(directories: Iterable[Path] = ()) -> Registry:
     return registry
 
 
+class Shelf:
+    """The plots of some directories, kept up to date: `look` discovers anew when a plug-in file has changed."""
+
+    def __init__(self, directories: Iterable[Path] = ()):
+        self.directories = list(directories)
+        self.registry = Registry()
+        self.generation = ""
+
+    def look(self) -> bool:
+        """Whether something changed since the last look."""
+        now = fingerprint(self.directories)
+        if now == self.generation:
+            return False
+        self.registry, self.generation = discover(self.directories), now
+        return True
+
+
 def fingerprint(directories: Iterable[Path] = ()) -> str:
     """Changes when a plug-in file of `directories` comes, changes or goes; costs one look at each directory."""
     seen = []
@@ -214,6 +231,8 @@ def fault_of(plot: type[Plot]) -> str:
         return f"has fields = {plot.fields!r}, expected a tuple of names of columns"
     if not isinstance(plot.title, str) or not isinstance(plot.version, int):
         return "has a title that is no text, or a version that is no whole number"
+    if not isinstance(plot.group, str) or not plot.group:
+        return f'has group {plot.group!r}, expected a heading such as "Rates"'
     if plot.name is not Plot.name:
         return "defines name, which is always the name of the class"
     if issubclass(plot, MergeablePlot):

@@ -18,6 +18,7 @@ WARN, ALARM = 0.1, 0.2  # pacmon
 
 class FifoFlags(MergeablePlot):
     title = "FIFO more than half full, and full"
+    group = "Data quality"
     fields = ("packet_type", "valid_parity", "io_group", "local_fifo", "shared_fifo")
     log_switch = True
 

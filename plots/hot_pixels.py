@@ -20,6 +20,7 @@ WARN_HZ, ALARM_HZ = 5, 100  # pacmon; above WARN_HZ a pixel is hot and goes to t
 
 class HotPixels(MergeablePlot):
     title = "Hottest 100 pixels"
+    group = "Charge"
     fields = ("packet_type", "valid_parity", "io_group", "io_channel", "chip_id", "channel_id", "timestamp")
     log_switch = True
 

@@ -17,6 +17,7 @@ N_TYPES = 256  # packet_type is a u1: a damaged row may hold anything
 
 class PacketRate(MergeablePlot):
     title = "Packet rate by type"
+    group = "Rates"
     fields = ("packet_type", "timestamp", "io_group")
     log_switch = True
 

@@ -16,6 +16,7 @@ WARN, ALARM = 1e-4, 1e-3  # fraction per PACMAN, pacmon
 
 class ParityErrors(MergeablePlot):
     title = "Fraction of data packets with invalid parity"
+    group = "Data quality"
     fields = ("packet_type", "valid_parity", "io_group")
     log_switch = True
 

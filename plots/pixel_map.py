@@ -22,6 +22,7 @@ CHANCE = 0.01
 
 class PixelMap(MergeablePlot):
     title = "Pixels: mean, standard deviation and rate"
+    group = "Charge"
     fields = ("packet_type", "valid_parity", "io_group", "io_channel", "chip_id", "channel_id", "dataword", "timestamp")
 
     def count(self, packets: Packets) -> Mapping[str, Any]:

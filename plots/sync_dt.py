@@ -20,6 +20,7 @@ EDGE = 250  # the histogram goes from -EDGE to +EDGE ticks, with one bin for all
 
 class SyncDt(MergeablePlot):
     title = "PPS sync minus one second"
+    group = "Timing"
     fields = ("packet_type", "trigger_type", "timestamp", "io_group")
     log_switch = True
 

@@ -16,6 +16,7 @@ NO_GEOMETRY = "no known geometry fits the ids of this file"
 
 class TileRate(MergeablePlot):
     title = "Data rate of each tile"
+    group = "Rates"
     fields = ("packet_type", "valid_parity", "io_group", "io_channel", "timestamp")
 
     def count(self, packets: Packets) -> Mapping[str, Any]:

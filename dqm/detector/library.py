@@ -28,6 +28,8 @@ class Match:
 
     detector: Detector | None
     reason: str
+    directory: Path | None = None
+    """Where its files are; None for a built-in one."""
 
 
 @lru_cache(maxsize=32)
@@ -64,6 +66,10 @@ class Library:
     def names(self) -> tuple[str, ...]:
         return (DEMO, *self._files)
 
+    def directory_of(self, name: str) -> Path | None:
+        """Where the files of a geometry are; None for a built-in one."""
+        return self._files[name][1].parent if name in self._files else None
+
     def get(self, name: str) -> Detector:
         """The detector called `name`; raises NoGeometry, or BadLayout when its files are wrong."""
         if name == DEMO:
@@ -99,4 +105,24 @@ class Library:
         others = [detector.name for detector in fitting if detector is not best]
         also = f"; {', '.join(others)} would fit too" if others else ""
         unusable = "".join(f"; {problem}" for problem in self.problems)
-        return Match(best, f"geometry {best.name} ({len(best.pixels):,} pixels) matched by ids{also}{unusable}")
+        return Match(
+            best,
+            f"geometry {best.name} ({len(best.pixels):,} pixels) matched by ids{also}{unusable}",
+            self.directory_of(best.name),
+        )
+
+
+@lru_cache(maxsize=32)
+def find_geometry(
+    geometry_id: str, name: str, directory: str, directories: tuple[Path, ...], modules: tuple[tuple[int, Path], ...]
+) -> Detector | None:
+    """The detector of a geometry id, where it was found before or in `directories`; None when it is gone."""
+    library = Library([*directories, *([Path(directory)] if directory else [])], dict(modules))
+    for candidate in [name] if name in library.names else library.names:
+        try:
+            detector = library.get(candidate)
+        except (NoGeometry, BadLayout):
+            continue
+        if detector.geometry_id == geometry_id:
+            return detector
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -52,15 +53,22 @@ def feed(elements: Iterable[Element], packets: Packets) -> None:
     for element in elements:
         if element.broken or element.unavailable or element.made is None:
             continue
+        begun = time.perf_counter()
         try:
             if isinstance(element.made, MergeablePlot):
                 assert element.state is not None
-                element.state.add(element.made.count(packets))
+                counted = element.made.count(packets)
+                element.state.add(counted)
+                if element.increment is not None:
+                    element.increment.collect(counted)
             else:
                 returned = element.made(packets, element.figure)
                 element.figure = element.figure if returned is None else returned
         except PLUGIN_ERRORS as error:
             element.fail(f"counting rows from {packets.first_row:,}", error)
+        element.blocks += 1
+        element.packets += len(packets)
+        element.seconds += time.perf_counter() - begun
 
 
 def finish(elements: Iterable[Element], detector: Any = None) -> None:
@@ -69,7 +77,7 @@ def finish(elements: Iterable[Element], detector: Any = None) -> None:
         if element.broken or element.made is None:
             continue
         if element.unavailable:
-            element.trends = _unknown_trends(element.made, element.unavailable, detector)
+            element.trends = unknown_trends(element.made, element.unavailable, detector)
             continue
         doing = "drawing"
         try:
@@ -84,7 +92,7 @@ def finish(elements: Iterable[Element], detector: Any = None) -> None:
             element.fail(doing, error)
 
 
-def _unknown_trends(plot: Plot, reason: str, detector: Any) -> dict[str, Trend]:
+def unknown_trends(plot: Plot, reason: str, detector: Any) -> dict[str, Trend]:
     """The trends of a plot that could not be fed: null, with the reason."""
     if not isinstance(plot, MergeablePlot):
         return {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dqm.detector import Library, Match, NoGeometry
+from dqm.detector import Detector, Library, Match, NoGeometry, find_geometry
 from dqm.detector.layouts import BadLayout
 from dqm.formats import Reader, UnreadableFile, identify, open_file
 from dqm.formats.hdf5 import one_line
@@ -38,9 +38,17 @@ class Sources:
                 detector = library.get(self.name)
             except (NoGeometry, BadLayout) as error:
                 return Match(None, f"{error} (asked for in the settings)")
-            return Match(detector, f"geometry {detector.name} ({len(detector.pixels):,} pixels) set in the settings")
+            return Match(
+                detector,
+                f"geometry {detector.name} ({len(detector.pixels):,} pixels) set in the settings",
+                library.directory_of(detector.name),
+            )
         data = reader.sample().data
         return library.match(data["io_group"], data["io_channel"], data["chip_id"], data["channel_id"])
+
+    def find(self, geometry_id: str, name: str, directory: str) -> Detector | None:
+        """The detector of a geometry id: in the configured directories, or in the one where it was found before."""
+        return find_geometry(geometry_id, name, directory, tuple(self.directories), tuple(self.modules.items()))
 
 
 def process(path: Path, plots: Iterable[type[Plot]], sources: Sources, progress: Progress | None = None) -> FileReport:

@@ -52,6 +52,11 @@ def update(tx: Connection, file_id: int, **values: Any) -> None:
     notices.post(tx, "file", str(file_id))
 
 
+def progress(tx: Connection, file_id: int) -> dict[str, Any] | None:
+    """Cursor and scan of a file that is not at its end yet."""
+    return tx.scalar(sa.select(files.c.progress).where(files.c.id == file_id))
+
+
 def retire(tx: Connection, file_id: int, state: FileState, reason: str) -> None:
     """The row is history from now on: its name is free, it is not counted."""
     update(tx, file_id, state=state, reason=reason, current=False, counted=False, next_look=None)
@@ -73,6 +78,12 @@ def due(tx: Connection, now: float, limit: int = 1000) -> list[DataFile]:
     """Files to look at now, newest first."""
     wanted = _SELECT.where(files.c.current, files.c.next_look <= now).order_by(files.c.mtime_ns.desc()).limit(limit)
     return [_file(row) for row in tx.execute(wanted)]
+
+
+def queue(tx: Connection, now: float) -> int:
+    """How many files are due."""
+    due = files.c.current & (files.c.next_look <= now)
+    return tx.scalar(sa.select(sa.func.count()).select_from(files).where(due)) or 0
 
 
 def next_due(tx: Connection) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dqm.records import COUNTED, FINISHED, ElementState, Part
+from dqm.records import COUNTED, FINISHED, ElementState, FileState, Part
 from dqm.store.rows import upsert
 from dqm.store.tables import elements, files, parts
 
@@ -38,7 +38,36 @@ def of_run(tx: Connection, run_id: int, plot: str, *, finished: bool) -> list[Pa
     wanted = joined.where(
         files.c.run_id == run_id, files.c.current, files.c.counted, files.c.state.in_(states), parts.c.plot == plot
     )
+    if finished:
+        wanted = wanted.where(parts.c.complete)
     return [_part(row) for row in tx.execute(wanted.order_by(files.c.start, files.c.id))]
+
+
+def rows(tx: Connection, run_id: int, plot: str) -> int:
+    """Rows of the run that a plot has counted."""
+    total = sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows_done), 0)).join(files, files.c.id == parts.c.file_id)
+    counted = (files.c.run_id == run_id) & files.c.current & files.c.counted & (parts.c.plot == plot)
+    return tx.scalar(total.where(counted, parts.c.state == ElementState.OK)) or 0
+
+
+def mark_merged(tx: Connection, file_ids: Collection[int], plot: str, merged: bool) -> None:
+    """Notes whether the element of the run has these parts in its base."""
+    same = parts.c.file_id.in_(list(file_ids)) & (parts.c.plot == plot)
+    tx.execute(parts.update().where(same).values(merged=merged))
+
+
+def plots_of_run(tx: Connection, run_id: int) -> list[str]:
+    """Every plot that some file of the run has a part of."""
+    of_run = sa.select(parts.c.plot).join(files, files.c.id == parts.c.file_id).where(files.c.run_id == run_id)
+    return list(tx.scalars(of_run.distinct()))
+
+
+def forget_broken(tx: Connection, plot: str) -> list[int]:
+    """Lets a plot that was mended try again: ids of the files that it had failed on."""
+    broken = (parts.c.plot == plot) & (parts.c.state == ElementState.BROKEN)
+    ids = list(tx.scalars(sa.select(parts.c.file_id).where(broken)))
+    tx.execute(parts.delete().where(broken))
+    return ids
 
 
 def last_of_run(tx: Connection, run_id: int, plot: str) -> Part | None:
@@ -79,6 +108,9 @@ def lacking(tx: Connection, plot: str, plot_version: int, limit: int = 1) -> lis
         parts.c.plot == plot, parts.c.plot_version == plot_version, parts.c.complete
     )
     wanted = sa.select(files.c.id).where(
-        files.c.current, files.c.counted, files.c.state.in_(FINISHED), files.c.id.not_in(have)
+        files.c.current,
+        files.c.counted,
+        files.c.state.in_((FileState.DONE, FileState.PARTIAL)),
+        files.c.id.not_in(have),
     )
     return list(tx.scalars(wanted.order_by(files.c.mtime_ns.desc()).limit(limit)))

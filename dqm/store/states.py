@@ -16,8 +16,8 @@ from sqlalchemy.engine import Engine
 from dqm.store.tables import states
 
 SUFFIX = ".npz"
-ORPHAN_AGE_S = 3600.0
-"""A state that nothing names is younger than this while its commit may still come."""
+ORPHAN_AGE_S = 180.0
+"""A state that nothing names is kept so long: its commit may still come, or a page has just read its name."""
 
 
 def address_of(content: bytes) -> str:

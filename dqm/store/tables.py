@@ -82,6 +82,8 @@ files = sa.Table(
     sa.Column("done", Time),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_look", Time, index=True),
+    # cursor and scan of the file itself, to go on with
+    sa.Column("progress", Json(none_as_null=True)),
     # false for rows of names that hold something else now: they are history
     sa.Column("current", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index(
@@ -106,6 +108,8 @@ parts = sa.Table(
     sa.Column("complete", sa.Boolean, nullable=False),
     sa.Column("base", sa.Text),
     sa.Column("deltas", Json, nullable=False),
+    # whether the base of the run's element has it
+    sa.Column("merged", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Column("traceback", sa.Text, nullable=False, server_default=""),

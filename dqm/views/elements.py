@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from dqm.detector import Detector, Library, NoGeometry
-from dqm.detector.layouts import BadLayout
+from dqm.detector import Detector, find_geometry
 from dqm.records import Element, ElementState, Part, Run
 from dqm.store import elements, geometries, parts, runs
 from dqm.views.export import figure_json
@@ -134,7 +131,7 @@ def geometry(site: Site, geometry_id: str | None) -> Detector | None:
     with site.store.read() as tx:
         known = geometries.get(tx, geometry_id)
     name, directory = known or ("", "")
-    found = _find_geometry(
+    found = find_geometry(
         geometry_id,
         name,
         directory,
@@ -144,21 +141,6 @@ def geometry(site: Site, geometry_id: str | None) -> Detector | None:
     if found is None:
         raise NoFigure(f"geometry {name or geometry_id} is not on this host: set detector.directories", "broken")
     return found
-
-
-@functools.lru_cache(maxsize=8)
-def _find_geometry(
-    geometry_id: str, name: str, directory: str, directories: tuple[Path, ...], modules: tuple[tuple[int, Path], ...]
-) -> Detector | None:
-    library = Library([*directories, *([Path(directory)] if directory else [])], dict(modules))
-    for candidate in [name] if name in library.names else library.names:
-        try:
-            detector = library.get(candidate)
-        except (NoGeometry, BadLayout):
-            continue
-        if detector.geometry_id == geometry_id:
-            return detector
-    return None
 
 
 def _why_none(site: Site, plot: str) -> str:

@@ -10,7 +10,7 @@ import diskcache
 
 from dqm.settings import Settings
 from dqm.store import Store
-from plots.discovery import Registry, discover, fingerprint
+from plots.discovery import Registry, Shelf
 
 CACHE_BYTES = 512 * 2**20
 
@@ -22,23 +22,20 @@ class Site:
     settings: Settings
     store: Store
     cache: diskcache.Cache
-    _registry: Registry = field(default_factory=Registry)
-    _seen: str = ""
+    _shelf: Shelf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def registry(self) -> Registry:
         """The plots, discovered anew when a plug-in file has changed."""
-        now = fingerprint(self.settings.plots.paths)
         with self._lock:
-            if now != self._seen:
-                self._registry, self._seen = discover(self.settings.plots.paths), now
-            return self._registry
+            self._shelf.look()
+            return self._shelf.registry
 
     @property
     def generation(self) -> str:
         """Changes with every change of a plug-in file; look at `registry` first."""
-        return self._seen
+        return self._shelf.generation
 
     def close(self) -> None:
         self.cache.close()
@@ -48,4 +45,4 @@ class Site:
 def open_site(settings: Settings, store: Store) -> Site:
     """The site over a store; its cache lies in the data directory (on a local disk: it is SQLite)."""
     directory = Path(settings.data.directory) / "cache"
-    return Site(settings, store, diskcache.Cache(str(directory), size_limit=CACHE_BYTES))
+    return Site(settings, store, diskcache.Cache(str(directory), size_limit=CACHE_BYTES), Shelf(settings.plots.paths))

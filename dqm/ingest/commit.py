@@ -1,0 +1,389 @@
+"""One transaction for what was counted: states, trends, elements of the run, cursor, and the notice of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dqm.checks.range_check import judge, worst
+from dqm.formats import Reader
+from dqm.formats.scan import Scan
+from dqm.ingest.engine import unknown_trends
+from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
+from dqm.records import FINISHED, DataFile, ElementState, FileState, Part, TrendValue
+from dqm.records import Element as RunElement
+from dqm.results import Element
+from dqm.store import Store, elements, files, geometries, parts, plugins, runs, trends
+from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend, check_figure
+
+DELTA_SHARE = 0.25
+"""An increment that is larger than this share of its state is not worth keeping by itself."""
+DELTA_FROM_BYTES = 1 << 20
+MAX_DELTAS = 16
+TRIES = 3
+
+
+@dataclass
+class Counted:
+    """A pass over a file under way."""
+
+    file: DataFile
+    reader: Reader
+    elements: list[Element]
+    scan: Scan | None
+    before: dict[str, Part] = field(default_factory=dict)
+    """What was saved of each plot so far."""
+
+
+@dataclass
+class _Draft:
+    """What is to be written of one plot."""
+
+    part: Part
+    element: RunElement
+    trends: dict[str, TrendValue]
+    merged: list[int]
+    """Files that the new base of the run holds besides those that it held before."""
+
+
+class Committer:
+    """Writes what was counted. States are written first; the transaction only names them."""
+
+    def __init__(self, store: Store, now: Callable[[], float], find_detector: Callable[[str, str, str], Any]):
+        self.store = store
+        self.now = now
+        self.merger = Merger(store)
+        self.find_detector = find_detector
+        """(geometry id, name, directory) -> detector or None."""
+        self.detectors: dict[str, Any] = {}
+        """By geometry id, as they were met."""
+
+    def save(self, counting: Counted, outcome: dict[str, Any], complete: bool = False) -> None:
+        """Commits a pass as far as it is; `outcome` are columns of the file, `complete` says that it is at its end."""
+        for attempt in range(TRIES):
+            drafts = [self._draft(counting, element, complete) for element in counting.elements]
+            try:
+                self._write(counting, drafts, outcome, complete)
+                break
+            except elements.Overtaken:
+                if attempt == TRIES - 1:
+                    raise
+        for draft in drafts:
+            counting.before[draft.part.plot] = draft.part
+        for element in counting.elements:
+            if element.increment is not None:
+                element.increment = Increment()
+            element.blocks = element.packets = 0
+            element.seconds = 0.0
+
+    # -- one plot -------------------------------------------------------------------------------------------------
+
+    def _draft(self, counting: Counted, element: Element, complete: bool) -> _Draft:
+        file, detector = counting.file, counting.reader.detector
+        own = _trends_of(element, detector)
+        part = self._part(counting, element, complete)
+        assert file.run_id is not None
+        with self.store.read() as tx:
+            before = elements.get(tx, file.run_id, element.name)
+            run = runs.by_id(tx, file.run_id)
+            others = self.merger.mergeable_parts(tx, run.id, element.plot, part.geometry) if _merges(element) else []
+            growing = parts.of_run(tx, run.id, element.name, finished=False) if _merges(element) else []
+        made = RunElement(
+            run_id=run.id, run_key=run.key, plot=element.name, plot_version=element.plot.version, geometry=part.geometry,
+            version=before.version if before else 0, base=before.base if before else None, mergeable=_merges(element),
+            rows=part.rows_done, state=part.state, reason=part.reason, traceback=part.traceback,
+            provisional=part.provisional, trends=own, updated=self.now(),
+        )  # fmt: skip
+        shown = file.counted or complete or file.state is not FileState.SAME
+        if not _merges(element) or element.state is None or not shown:
+            return _Draft(part, self._beside(made, before), own, [])
+        assert isinstance(element.made, MergeablePlot)
+        old = before is not None and (before.plot_version, before.geometry) != (made.plot_version, made.geometry)
+        if old and before is not None and before.base is not None and not self._all_have(counting, others, complete):
+            return _Draft(part, before, own, [])  # the old result stays until the new one is whole
+        try:
+            base, merged = self._base(element.made, made, element.state, others, file, detector, complete, anew=old)
+            whole = self._whole(element.made, base, element.state, growing, file, detector, complete)
+            values = as_values(element.made.read_trends(whole))
+        except PLUGIN_ERRORS as error:
+            if isinstance(error, StatesDropped):
+                raise
+            element.fail("merging", error)
+            part = self._part(counting, element, complete)
+            made = replace(made, state=part.state, reason=part.reason, traceback=part.traceback, trends={})
+            return _Draft(part, made, {}, [])
+        address = made.base if not complete else self.merger.keep(base)
+        provisional = part.provisional or any(other.provisional for other in growing if other.file_id != file.id)
+        return _Draft(part, replace(made, base=address, trends=values, provisional=provisional), own, merged)
+
+    def _beside(self, made: RunElement, before: RunElement | None) -> RunElement:
+        """An element that this file adds no state to: broken shows, unavailable only when no file gives any."""
+        if before is not None and made.state is ElementState.UNAVAILABLE:
+            return before
+        return made if before is None or not made.mergeable or made.state is ElementState.BROKEN else before
+
+    def _all_have(self, counting: Counted, others: list[Part], complete: bool) -> bool:
+        """Whether every finished file of the run was counted by this version of the plot, this file with it."""
+        with self.store.read() as tx:
+            finished = set(runs.finished_files(tx, counting.file.run_id or 0)) - {counting.file.id}
+        return complete and finished <= {part.file_id for part in others}
+
+    def _base(
+        self, plot: MergeablePlot, made: RunElement, own: State, others: list[Part], file: DataFile, detector: Any,
+        complete: bool, anew: bool,
+    ) -> tuple[State, list[int]]:  # fmt: skip
+        """The base of the run's element, this file added when it is complete; and which files came in."""
+        merged = {part.file_id for part in others if part.merged}
+        if not complete:
+            return self.merger.base(plot, None if anew else made.base, detector), []
+        missing = [part for part in others if part.file_id not in merged and part.file_id != file.id]
+        in_order = not has_floats(own) or (file.id not in merged and not missing and self._is_last(file, others))
+        if anew or file.id in merged or missing or not in_order:
+            state = plot.start(detector)
+            placed = False
+            for part in others:
+                if part.file_id == file.id:
+                    continue
+                if not placed and self._comes_before(file, part):
+                    state.merge(own)
+                    placed = True
+                state.merge(self.merger.of_part(plot, part, detector))
+            if not placed:
+                state.merge(own)
+            return state, [file.id, *(part.file_id for part in others)]
+        return self.merger.base(plot, made.base, detector).merge(own), [file.id]
+
+    def _is_last(self, file: DataFile, others: list[Part]) -> bool:
+        return not any(self._comes_before(file, part) for part in others if part.file_id != file.id)
+
+    def _comes_before(self, file: DataFile, part: Part) -> bool:
+        with self.store.read() as tx:
+            other, mine = files.by_id(tx, part.file_id), files.by_id(tx, file.id)
+        assert other
+        assert mine
+        return ((mine.start or 0.0), mine.id) < ((other.start or 0.0), other.id)
+
+    def _whole(
+        self, plot: MergeablePlot, base: State, own: State, growing: list[Part], file: DataFile, detector: Any,
+        complete: bool,
+    ) -> State:  # fmt: skip
+        """The run as it is shown: its base and every file that still grows."""
+        geometry = detector.geometry_id if detector is not None else None
+        whole = plot.start(detector).merge(base)
+        for part in growing:
+            if part.file_id != file.id and part.base and fits(part, plot, geometry):
+                whole.merge(self.merger.of_part(plot, part, detector))
+        return whole if complete else whole.merge(own)
+
+    def _part(self, counting: Counted, element: Element, complete: bool) -> Part:
+        """The row of this plot of this file, its state written."""
+        reader = counting.reader
+        before = counting.before.get(element.name)
+        state, reason = ElementState.OK, ""
+        base: str | None = None
+        deltas: tuple[str, ...] = ()
+        if not element.broken and not element.unavailable:
+            base, deltas = self._keep(element, before, complete)
+        if element.broken:
+            state, reason = ElementState.BROKEN, f"{element.broken} (in {counting.file.path.rpartition('/')[2]})"
+        elif element.unavailable:
+            state, reason = ElementState.UNAVAILABLE, element.unavailable
+        return Part(
+            counting.file.id, element.name, element.plot.version,
+            reader.detector.geometry_id if reader.detector else None, reader.cursor.row, reader.cursor.to_json(),
+            complete or state is ElementState.BROKEN, base, deltas, state, reason, element.traceback, reader.provisional,
+        )  # fmt: skip
+
+    def _keep(self, element: Element, before: Part | None, complete: bool) -> tuple[str | None, tuple[str, ...]]:
+        """Writes the state: whole, or only what was added where that is much less."""
+        if element.state is None:
+            try:
+                check_figure(element.figure)
+                return self.store.states.put(element.figure.to_json(engine="orjson").encode()), ()
+            except PLUGIN_ERRORS as error:
+                element.fail("writing its figure", error)
+                return None, ()
+        if before is not None and before.base and element.increment is not None and not complete:
+            size = sum(array.nbytes for array in element.state.to_arrays().values())
+            small = size >= DELTA_FROM_BYTES and element.increment.size < DELTA_SHARE * size
+            if small and len(before.deltas) < MAX_DELTAS:
+                if not element.packets:
+                    return before.base, before.deltas
+                return before.base, (*before.deltas, self.store.states.put(element.increment.to_bytes()))
+        return self.store.states.put(element.state.to_bytes()), ()
+
+    # -- the transaction ------------------------------------------------------------------------------------------
+
+    def _write(self, counting: Counted, drafts: list[_Draft], outcome: dict[str, Any], complete: bool) -> None:
+        file, scan = counting.file, counting.scan
+        assert file.run_id is not None
+        with self.store.begin() as tx:
+            beaten = _beaten(tx, file) if complete and not file.counted else []
+            waits = not complete and not file.counted and bool(_beaten(tx, file))
+            if scan is not None:
+                times = {"start": scan.first_unix, "end": scan.last_unix} if scan.first_unix is not None else {}
+                values = {"rows_done": scan.rows, "counted": not waits, **times, **outcome}
+                files.update(tx, file.id, **values)
+            elif outcome:
+                files.update(tx, file.id, **outcome)
+            for twin in beaten:
+                reason = f"is a form of the datum in {file.path}, which is counted"
+                files.update(
+                    tx, twin.id, state=FileState.SAME, reason=reason, same_as=file.id, counted=False, next_look=None
+                )
+                trends.forget(tx, twin.id)
+                parts.forget(tx, twin.id)
+            now = files.by_id(tx, file.id)
+            assert now is not None
+            for draft in drafts:
+                self._write_draft(tx, counting, now, draft, visible=not waits)
+            if beaten:
+                self._rebuild(tx, file.run_id, {e.name: e.plot for e in counting.elements})
+            judged = [
+                verdict
+                for e in elements.of_run(tx, file.run_id).values()
+                for verdict in map(judge, e.trends.values())
+                if verdict
+            ]
+            runs.recount(tx, file.run_id, worst(judged), self.now())
+        counting.file = now
+
+    def _write_draft(self, tx: Any, counting: Counted, file: DataFile, draft: _Draft, visible: bool) -> None:
+        part, element = draft.part, draft.element
+        parts.save(tx, replace(part, merged=file.id in draft.merged or counting.before.get(part.plot, part).merged))
+        cost = next(e for e in counting.elements if e.name == part.plot)
+        failure = cost.broken if part.state is ElementState.BROKEN and part.plot not in counting.before else ""
+        plugins.cost(tx, part.plot, cost.blocks, cost.packets, cost.seconds, failure)
+        if not visible:
+            return
+        if draft.merged:
+            parts.mark_merged(tx, draft.merged, part.plot, True)
+        if file.start is not None and draft.trends:
+            trends.save(tx, part.plot, file.id, part_run(file), file.start, file.end, draft.trends)
+        current = elements.get(tx, element.run_id, element.plot)
+        if (current.version if current else 0) != element.version:
+            raise elements.Overtaken(f"{element.run_key}/{element.plot}")
+        elements.save(tx, replace(element, rows=parts.rows(tx, element.run_id, element.plot)))
+
+    # -- anew -----------------------------------------------------------------------------------------------------
+
+    def withdraw(self, file: DataFile, plots: Mapping[str, type[Plot]]) -> None:
+        """A file that was done grows again: its part leaves the base of the run until it is done anew."""
+        with self.store.begin() as tx:
+            files.update(tx, file.id, state=FileState.READING, identity=None)
+            for part in parts.of_file(tx, file.id).values():
+                parts.save(tx, replace(part, complete=False, merged=False))
+            if file.run_id is not None:
+                self._rebuild(tx, file.run_id, plots)
+
+    def rebuild_run(self, run_id: int, plots: Mapping[str, type[Plot]]) -> None:
+        """Merges the elements of a run anew from the states of its files."""
+        try:
+            with self.store.begin() as tx:
+                self._rebuild(tx, run_id, plots)
+                judged = [v for e in elements.of_run(tx, run_id).values() for v in map(judge, e.trends.values()) if v]
+                runs.recount(tx, run_id, worst(judged), self.now())
+        except StatesDropped:
+            self._recount_run(run_id)
+
+    def _rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]]) -> None:
+        for element in elements.of_run(tx, run_id).values():
+            plot = plots.get(element.plot)
+            if plot is None or not element.mergeable or plot.version != element.plot_version:
+                continue
+            made = plot()
+            assert isinstance(made, MergeablePlot)
+            detector = self.detector(tx, element.geometry)
+            whole = self.merger.mergeable_parts(tx, run_id, made, element.geometry)
+            growing = [
+                part
+                for part in parts.of_run(tx, run_id, element.plot, finished=False)
+                if fits(part, made, element.geometry)
+            ]
+            state = self.merger.rebuilt(made, whole, detector)
+            base = self.merger.keep(state) if whole else None
+            for part in growing:
+                if part.base:
+                    state.merge(self.merger.of_part(made, part, detector))
+            parts.mark_merged(tx, [part.file_id for part in whole], element.plot, True)
+            rows = parts.rows(tx, run_id, element.plot)
+            provisional = any(part.provisional for part in growing)
+            values = as_values(made.read_trends(state))
+            elements.save(
+                tx, replace(element, base=base, rows=rows, trends=values, provisional=provisional, updated=self.now())
+            )
+
+    def recount_run(self, file: DataFile) -> None:
+        if file.run_id is not None:
+            self._recount_run(file.run_id)
+
+    def _recount_run(self, run_id: int) -> None:
+        """Sends all files of a run through all plots again: what each gave was dropped when the run was closed."""
+        with self.store.begin() as tx:
+            for file in files.of_run(tx, run_id):
+                if file.counted and file.state is not FileState.GONE:
+                    parts.forget(tx, file.id)
+                    files.recount(tx, file.id, "its run is counted anew")
+            runs.forget_elements(tx, run_id)
+            runs.reopen(tx, run_id)
+            runs.recount(tx, run_id)
+
+    def detector(self, tx: Any, geometry: str | None) -> Any:
+        """The detector of a geometry id: one that was met here, or one that lies where it did."""
+        if geometry is None:
+            return None
+        if geometry not in self.detectors:
+            name, directory = geometries.get(tx, geometry) or ("", "")
+            self.detectors[geometry] = self.find_detector(geometry, name, directory)
+        if self.detectors[geometry] is None:
+            raise StatesDropped(f"geometry {geometry} is not there any more")
+        return self.detectors[geometry]
+
+
+def part_run(file: DataFile) -> int:
+    assert file.run_id is not None
+    return file.run_id
+
+
+def _beaten(tx: Any, file: DataFile) -> list[DataFile]:
+    """Other forms of the same datum that are counted and give way to this one."""
+    if file.head is None:
+        return []
+    return [
+        twin
+        for twin in files.twins(tx, file.id, file.head)
+        if twin.counted and twin.state in (*FINISHED, FileState.GROWING)
+    ]
+
+
+def _merges(element: Element) -> bool:
+    return issubclass(element.plot, MergeablePlot)
+
+
+def as_values(found: Mapping[str, Trend]) -> dict[str, TrendValue]:
+    """Trends as plain records, with numbers that JSON has."""
+    return {
+        name: TrendValue(t.value, t.unit, _plain(t.range), _plain(t.warn), _plain(t.alarm), t.reason)
+        for name, t in found.items()
+    }
+
+
+def _plain(limits: Any) -> tuple[float | None, float | None]:
+    low, high = (None if limit is None else float(limit) for limit in limits)
+    return low, high
+
+
+def _trends_of(element: Element, detector: Any) -> dict[str, TrendValue]:
+    """The numbers of one file; null with the reason where the plot could not be fed."""
+    if element.broken or element.made is None:
+        return {}
+    if element.unavailable:
+        return as_values(unknown_trends(element.made, element.unavailable, detector))
+    if not isinstance(element.made, MergeablePlot) or element.state is None:
+        return {}
+    try:
+        return as_values(element.made.read_trends(element.state))
+    except PLUGIN_ERRORS as error:
+        element.fail("reading its trends", error)
+        return {}

@@ -1,0 +1,345 @@
+"""The watch: hints and scans become rows of the ledger, due rows are taken, newest first. `step` does one thing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from dqm.ingest.hints import Hints
+from dqm.ingest.oneshot import Sources
+from dqm.ingest.roots import Roots, Sighting, gone
+from dqm.ingest.take import Taker
+from dqm.records import FINISHED, FileState, Plugin, Watcher
+from dqm.settings import Settings
+from dqm.store import Store, StoreProblem, files, notices, parts, plugins, runs, watchers
+from plots.base import MergeablePlot, Plot
+
+log = logging.getLogger("larboard.watch")
+
+BEAT_S = 2.0
+LEASE_S = 15.0
+PLUGINS_S = 1.0
+HOUSEKEEPING_S = 60.0
+FORGET_WATCHER_S = 24 * 3600.0
+TROUBLE_S = 5.0
+NO_ROOTS = "no data roots are set: name them in larboard.toml, [ingest] roots = [...]"
+
+
+class Shelf(Protocol):
+    """Where plots come from (plots.discovery.Shelf)."""
+
+    registry: Any
+
+    def look(self) -> bool: ...
+
+
+@dataclass
+class _Pace:
+    """How fast files are taken, for the expected end of a backlog."""
+
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=50))
+
+    def left(self, queue: int) -> float | None:
+        return queue * sum(self.seconds) / len(self.seconds) if self.seconds and queue else None
+
+
+class Watch:
+    """The ingest of one process. `run` until told to stop; `step` and `reconcile` are its parts."""
+
+    def __init__(
+        self, store: Store, settings: Settings, sources: Sources, shelf: Shelf, now: Callable[[], float] = time.time
+    ):
+        self.store = store
+        self.settings = settings
+        self.shelf = shelf
+        self.now = now
+        self.roots = Roots([path.absolute() for path in settings.ingest.roots], settings.ingest.patterns)
+        self.hints = Hints()
+        self.taker = Taker(store, sources, settings, self._plots, now, self._alive)
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.started = now()
+        self.leads = False
+        self.problems: list[str] = []
+        self._watch_problems: list[str] = []
+        self._closed: set[str] = set()
+        self._in_vain: set[tuple[str, int]] = set()
+        self._pace = _Pace()
+        self._state = "starting"
+        self._next = {"beat": 0.0, "scan": 0.0, "plugins": 0.0, "housekeeping": 0.0}
+        self._trouble = ""
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`: whatever goes wrong is said, and tried again."""
+        try:
+            while not stop.is_set():
+                try:
+                    busy = self.step()
+                    self._recovered()
+                except StoreProblem as error:
+                    self._say_trouble(str(error))
+                    stop.wait(TROUBLE_S)
+                    continue
+                if not busy:
+                    self._rest(stop)
+        finally:
+            self.hints.close()
+            self._leave()
+
+    def first_look(self) -> list[str]:
+        """What is wrong with the data roots, before anything is read."""
+        if not self.roots.directories:
+            return [NO_ROOTS]
+        return self.roots.scan().problems
+
+    def step(self) -> bool:
+        """Does what is due; True when there may be more to do at once."""
+        self._beat_if_due()
+        if not self.leads:
+            return False
+        self._look_for_plugins()
+        self._absorb(self.hints.take())
+        if self.now() >= self._next["scan"]:
+            self.reconcile()
+        busy = self._take_one() or self._fill_up()
+        if self.now() >= self._next["housekeeping"]:
+            self._keep_house()
+        return busy
+
+    def _rest(self, stop: threading.Event) -> None:
+        """Waits for a hint, for the next file that is due, or for the next beat."""
+        if not self.leads:
+            stop.wait(1.0)
+            return
+        with self.store.read() as tx:
+            due = files.next_due(tx)
+        until = min(t for t in (due, *self._next.values()) if t is not None)
+        self._state = "waiting for files"
+        wait = min(max(until - self.now(), 0.02), 1.0)
+        # an event of ours and a stop must both end the wait: stop is looked at every second at the latest
+        self.hints.news.wait(wait)
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def reconcile(self) -> None:
+        """Compares the roots with the ledger: the truth, whatever was hinted."""
+        settings = self.settings.ingest
+        polled = settings.watch == "poll" or (settings.watch == "auto" and bool(self.roots.on_network()))
+        self._watch_problems = [] if settings.watch == "poll" else self.hints.watch(list(self.roots.directories))
+        every = settings.poll_s if polled or self._watch_problems else settings.reconcile_s
+        seen = self.roots.scan()
+        self.problems = [*seen.problems, *self._watch_problems]
+        if not self.roots.directories:
+            self.problems.append(NO_ROOTS)
+        with self.store.read() as tx:
+            known = files.marks(tx)
+        self._note(
+            [s for path, s in seen.files.items() if known.get(path, (0, -1, -1, ""))[1:3] != (s.size, s.mtime_ns)]
+        )
+        self._note_gone([path for path in gone(known, seen) if known[path][3] != FileState.GONE])
+        # a missing root may come back any moment
+        self._next["scan"] = self.now() + (min(every, 5.0) if seen.problems else every)
+
+    def _absorb(self, hinted: Mapping[str, bool]) -> None:
+        found, missing = [], []
+        for path, closed in hinted.items():
+            sighting = self.roots.look_at(path)
+            if sighting is not None:
+                found.append(sighting)
+                if closed:
+                    self._closed.add(path)
+            elif Path(path).is_dir():
+                # a directory came, with whatever is in it already
+                self._next["scan"] = 0.0
+            elif self.roots.wants(os.path.basename(path)):  # noqa: PTH119
+                missing.append(path)
+        self._note(found)
+        with self.store.read() as tx:
+            self_known = [path for path in missing if (row := files.at(tx, path)) and row.state is not FileState.GONE]
+        self._note_gone([path for path in self_known if not Path(path).exists()])
+
+    def _note(self, sightings: Iterable[Sighting]) -> None:
+        """Puts what was seen in the ledger, to be looked at."""
+        now = self.now()
+        for sighting in sightings:
+            with self.store.begin() as tx:
+                row = files.at(tx, sighting.path)
+                if row is None:
+                    files.add(tx, sighting.path, sighting.root, sighting.size, sighting.mtime_ns, sighting.inode, now)
+                    continue
+                changed = (row.size, row.mtime_ns) != (sighting.size, sighting.mtime_ns)
+                if not changed and sighting.path not in self._closed and row.state is not FileState.GONE:
+                    continue
+                values: dict[str, Any] = {"size": sighting.size, "mtime_ns": sighting.mtime_ns, "inode": sighting.inode}
+                if row.state is FileState.GONE:
+                    values["state"] = FileState.DONE if row.counted else FileState.WAITING
+                if changed:
+                    values |= {"changed": now, "attempts": 0}
+                files.update(tx, row.id, **values, next_look=now)
+
+    def _note_gone(self, paths: Iterable[str]) -> None:
+        """Files that went away: what was counted of them stays, for the data were taken."""
+        for path in paths:
+            with self.store.begin() as tx:
+                row = files.at(tx, path)
+                if row is None:
+                    continue
+                reason = "is no longer there" + ("; what was counted of it stays" if row.counted else "")
+                growing = row.counted and row.state not in FINISHED
+                files.update(tx, row.id, state=FileState.GONE, reason=reason, next_look=None)
+                for part in parts.of_file(tx, row.id).values() if growing else ():
+                    parts.save(tx, _completed(part))
+            if growing and row.run_id is not None:
+                self.taker.commits.rebuild_run(row.run_id, self._plots())
+
+    def _take_one(self) -> bool:
+        """Takes the newest file that is due; what is due after it follows in the next step."""
+        with self.store.read() as tx:
+            due = files.due(tx, self.now(), limit=1)
+        if not due:
+            return False
+        self._take(due[0], due[0].path in self._closed)
+        return True
+
+    def _take(self, file: Any, closed: bool) -> None:
+        begun = time.monotonic()
+        self._state = f"reading {file.path.rpartition('/')[2]}"
+        self._closed.discard(file.path)
+        try:
+            self.taker.take(file, closed)
+        except StoreProblem:
+            if closed:
+                self._closed.add(file.path)
+            raise
+        except Exception as error:
+            log.exception("%s", file.path)
+            self.taker.give_up(file, error)
+        seconds = time.monotonic() - begun
+        self._pace.seconds.append(seconds)
+        self._tell(file, seconds)
+
+    def _tell(self, before: Any, seconds: float) -> None:
+        """A line of the log when a file came to another state."""
+        with self.store.read() as tx:
+            after = files.by_id(tx, before.id)
+        if after is None or (after.state, after.reason) == (before.state, before.reason):
+            return
+        name = after.path.rpartition("/")[2]
+        rows = f", {after.rows_done:,} packets" if after.counted else ""
+        log.info("%s: %s%s%s (%.2f s)", name, after.state, rows, f": {after.reason}" if after.reason else "", seconds)
+
+    def _fill_up(self) -> bool:
+        """With nothing else to do: a file that some plot has not seen, newest first."""
+        for name, plot in self._plots().items():
+            with self.store.read() as tx:
+                lacking = [i for i in parts.lacking(tx, name, plot.version, 50) if (name, i) not in self._in_vain]
+                file = files.by_id(tx, lacking[0]) if lacking else None
+            if file is not None:
+                # if it cannot be read now it must not be tried without end; the next housekeeping tries it again
+                self._in_vain.add((name, file.id))
+                self._take(file, True)
+                return True
+        return False
+
+    # -- plots ----------------------------------------------------------------------------------------------------
+
+    def _plots(self) -> dict[str, type[Plot]]:
+        return {name: found.plot for name, found in self.shelf.registry.plots.items()}
+
+    def _look_for_plugins(self) -> None:
+        if self.now() < self._next["plugins"]:
+            return
+        self._next["plugins"] = self.now() + PLUGINS_S
+        before = self._plots()
+        if not self.shelf.look():
+            return
+        registry = self.shelf.registry
+        listed = [Plugin(f.name, f.source, f.plot.title, "", "") for f in registry.plots.values()]
+        listed += [Plugin(b.name, b.source, "", b.reason, b.traceback) for b in registry.broken]
+        mended = [name for name, plot in self._plots().items() if name in before and before[name] is not plot]
+        with self.store.begin() as tx:
+            plugins.found(tx, listed)
+            for name in mended:
+                parts.forget_broken(tx, name)
+        self._in_vain.clear()
+        log.info("%d plots, %d broken", len(registry.plots), len(registry.broken))
+
+    # -- signs of life --------------------------------------------------------------------------------------------
+
+    def _alive(self) -> None:
+        """Called within a long file."""
+        self._absorb(self.hints.take())
+        self._beat_if_due()
+
+    def _beat_if_due(self) -> None:
+        now = self.now()
+        if now < self._next["beat"]:
+            return
+        with self.store.begin() as tx:
+            led = self.leads
+            self.leads = watchers.lead(tx, self.name, now, LEASE_S)
+            queue = files.queue(tx, now)
+            left = self._pace.left(queue)
+            state = self._state if self.leads else "standing by: another ingest leads"
+            watchers.beat(
+                tx,
+                Watcher(
+                    self.name, socket.gethostname(), os.getpid(), self.started, now, self.leads, state, queue, left,
+                    tuple(self.problems),
+                ),
+            )  # fmt: skip
+        if self.leads and not led:
+            self._next["scan"] = 0.0
+        self._next["beat"] = now + BEAT_S
+
+    def _leave(self) -> None:
+        try:
+            with self.store.begin() as tx:
+                watchers.gone(tx, self.name)
+        except StoreProblem as error:
+            log.warning("%s", error)
+
+    def _say_trouble(self, text: str) -> None:
+        if text != self._trouble:
+            log.error("%s; trying again every %g s", text, TROUBLE_S)
+            self._trouble = text
+
+    def _recovered(self) -> None:
+        if self._trouble:
+            log.info("the database can be used again")
+            self._trouble = ""
+
+    # -- housekeeping ---------------------------------------------------------------------------------------------
+
+    def _keep_house(self) -> None:
+        """Closes runs, drops what they need no more, forgets old notices, collects states that nothing names."""
+        now = self.now()
+        self._next["housekeeping"] = now + HOUSEKEEPING_S
+        self._in_vain.clear()
+        mergeable = [name for name, plot in self._plots().items() if issubclass(plot, MergeablePlot)]
+        with self.store.begin() as tx:
+            latest = runs.latest(tx)
+            for run in runs.open_ones(tx):
+                quiet = now - run.updated > self.settings.ingest.close_run_s
+                if quiet and not run.growing and not run.unread and latest is not None and run.id != latest.id:
+                    parts.drop_states(tx, run.id, mergeable)
+                    runs.close(tx, run.id)
+            notices.prune(tx)
+            watchers.prune(tx, now - FORGET_WATCHER_S)
+            named = parts.addresses(tx)
+        self.store.states.collect(named, now)
+
+
+def _completed(part: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(part, complete=not part.provisional)
