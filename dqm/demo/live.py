@@ -38,6 +38,8 @@ BEHIND_S = 1.0
 RESERVE_BYTES = 32 * 2**20
 """What a disk must have left before each write: HDF5 does not survive a full one (it fails in close, or crashes)."""
 
+# inside the default limits of all trends from the third second of a file on; before, a track along the drift can make a
+# pixel look hot (5 Hz are 10 hits in 2 s)
 QUIET: dict[str, Any] = {
     "parity_error_fraction": 5e-6,
     "hot_pixel_hz": (1.0, 0.7, 0.5),
@@ -142,9 +144,7 @@ class _Shift:
         live = self.live
         first, clock_begins = live.next_run(), int(live.now()) - DAY_S
         for number in count(first) if runs is None else range(first, first + runs):
-            if number > first and not self.wait_until(live.now() + live.pause_s / live.speed):
-                return
-            if self.stop.is_set():
+            if not self.wait(live.pause_s / live.speed if number > first else 0):
                 return
             began, turn = live.now(), live.run_s + math.ceil(live.pause_s)
             start_unix = int(began) if live.speed <= 1 else clock_begins + (number - first) * turn
@@ -167,18 +167,19 @@ class _Shift:
             for piece in chain([first], rest):
                 put(piece)
                 rows += piece.rows
-        due = self.live.now() + self.live.packets_delay_s / self.live.speed
-        self.packetiser.order(due, partial(_make_packets, raw, packets, created, archive))
+        given = self.live.now()
+        due = given + self.live.packets_delay_s / self.live.speed
+        self.packetiser.order(_Order(given, due, partial(_make_packets, raw, packets, created, archive)))
         return rows
 
     def in_time(self, pieces: Iterable[Slice], began: float) -> Iterator[Slice]:
         """Each slice when its second is over: no stamp lies in the future, and no delay adds to another; up to a stop."""
-        second = 1 / self.live.speed
         for piece in pieces:
-            over = began + (piece.second + (not self.is_last(piece))) * second
-            self.watch(self.live.now() - over)
-            # at most a second: a wall clock that is set back must not halt the detector
-            if not self.wait_until(min(over, self.live.now() + second)):
+            takes_s = 0 if self.is_last(piece) else 1
+            left = began + (piece.second + takes_s) / self.live.speed - self.live.now()
+            self.watch(-left)
+            # never longer than the slice takes: a wall clock that is set back must not halt the detector
+            if not self.wait(min(left, takes_s / self.live.speed)):
                 return
             yield piece
 
@@ -199,15 +200,25 @@ class _Shift:
             self.said_late = True
             self.say(f"the demo detector cannot keep up at speed {self.live.speed:g}")
 
-    def wait_until(self, moment: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Waits, and begins the packet files that are due meanwhile; False when told to stop."""
         while not self.stop.is_set():
-            self.packetiser.begin(self.live.now())
-            left = moment - self.live.now()
-            if left <= 0:
+            until_due = self.packetiser.begin(self.live.now())
+            if seconds <= 0:
                 return True
-            self.stop.wait(min(left, max(self.packetiser.next_due - self.live.now(), 0)))
+            step = min(seconds, until_due)
+            self.stop.wait(step)
+            seconds -= step
         return False
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A packet file to make, and when [unix s]."""
+
+    given: float
+    due: float
+    make: Callable[[], None]
 
 
 class _Packetiser:
@@ -215,23 +226,21 @@ class _Packetiser:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "packetiser")
-        self._orders: deque[tuple[float, Callable[[], None]]] = deque()
+        self._orders: deque[_Order] = deque()
         self._begun: deque[Future[None]] = deque()
 
-    def order(self, due: float, make: Callable[[], None]) -> None:
-        """Has `make` called when `begin` is told that the moment `due` has come; dues ascend."""
-        self._orders.append((due, make))
+    def order(self, order: _Order) -> None:
+        """Takes an order, which is due after those before it."""
+        self._orders.append(order)
 
-    @property
-    def next_due(self) -> float:
-        return self._orders[0][0] if self._orders else math.inf
-
-    def begin(self, moment: float) -> None:
-        """Begins what is due; raises what went wrong in those that are done."""
-        while self._orders and self._orders[0][0] <= moment:
-            self._begun.append(self._pool.submit(self._orders.popleft()[1]))
+    def begin(self, moment: float) -> float:
+        """Begins what is due, and says in how many seconds the next order is; raises what went wrong in those done."""
+        # a moment before the order was given: the clock was set back, and would have it wait for long
+        while self._orders and not self._orders[0].given <= moment < self._orders[0].due:
+            self._begun.append(self._pool.submit(self._orders.popleft().make))
         while self._begun and self._begun[0].done():
             self._begun.popleft().result()
+        return self._orders[0].due - moment if self._orders else math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -294,6 +303,7 @@ def _make_packets(raw: Path, path: Path, created: int, archive: bytes) -> None:
         reader = open_file(raw)
     with reader, _naming(path):
         try:
+            _require_space(path)
             with PacketWriter(part, created=created, daq_configs=archive) as writer:
                 for packets in reader.blocks():
                     _require_space(path)

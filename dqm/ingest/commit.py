@@ -277,15 +277,14 @@ class Committer:
             if file.run_id is not None:
                 self._rebuild(tx, file.run_id, plots)
 
-    def rebuild_run(self, run_id: int, plots: Mapping[str, type[Plot]]) -> None:
-        """Merges the elements of a run anew from the states of its files."""
-        try:
-            with self.store.begin() as tx:
-                self._rebuild(tx, run_id, plots)
-                judged = [v for e in elements.of_run(tx, run_id).values() for v in map(judge, e.trends.values()) if v]
-                runs.recount(tx, run_id, worst(judged), self.now())
-        except StatesDropped:
-            self._recount_run(run_id)
+    def rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]]) -> None:
+        """Merges the elements of a run anew from the states of its files, in the transaction that took some away.
+
+        Raises StatesDropped when they are not there any more: then the run must be counted anew (`recount_run`).
+        """
+        self._rebuild(tx, run_id, plots)
+        judged = [v for e in elements.of_run(tx, run_id).values() for v in map(judge, e.trends.values()) if v]
+        runs.recount(tx, run_id, worst(judged), self.now())
 
     def _rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]]) -> None:
         for element in elements.of_run(tx, run_id).values():
@@ -314,11 +313,7 @@ class Committer:
                 tx, replace(element, base=base, rows=rows, trends=values, provisional=provisional, updated=self.now())
             )
 
-    def recount_run(self, file: DataFile) -> None:
-        if file.run_id is not None:
-            self._recount_run(file.run_id)
-
-    def _recount_run(self, run_id: int) -> None:
+    def recount_run(self, run_id: int) -> None:
         """Sends all files of a run through all plots again: what each gave was dropped when the run was closed."""
         with self.store.begin() as tx:
             for file in files.of_run(tx, run_id):

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -194,12 +194,11 @@ class Watch:
                 if row is None:
                     continue
                 reason = "is no longer there" + ("; what was counted of it stays" if row.counted else "")
-                growing = row.counted and row.state not in FINISHED
                 files.update(tx, row.id, state=FileState.GONE, reason=reason, next_look=None)
-                for part in parts.of_file(tx, row.id).values() if growing else ():
-                    parts.save(tx, _completed(part))
-            if growing and row.run_id is not None:
-                self.taker.commits.rebuild_run(row.run_id, self._plots())
+                if row.counted and row.state not in FINISHED and row.run_id is not None:
+                    for part in parts.of_file(tx, row.id).values():
+                        parts.save(tx, replace(part, complete=not part.provisional))
+                    self.taker.commits.rebuild(tx, row.run_id, self._plots())
 
     def _take_one(self) -> bool:
         """Takes the newest file that is due; what is due after it follows in the next step."""
@@ -337,9 +336,3 @@ class Watch:
             watchers.prune(tx, now - FORGET_WATCHER_S)
             named = parts.addresses(tx)
         self.store.states.collect(named, now)
-
-
-def _completed(part: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(part, complete=not part.provisional)

@@ -54,7 +54,8 @@ class Taker:
         except UnreadableFile as error:
             self._cannot(file, error)
         except StatesDropped:
-            self.commits.recount_run(file)
+            assert file.run_id is not None
+            self.commits.recount_run(file.run_id)
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -120,8 +121,8 @@ class Taker:
             for other in same:
                 files.recount(tx, other.id, "what it was a form of has gone")
             files.add(tx, file.path, file.root, file.size, file.mtime_ns, file.inode, self.now())
-        if file.run_id is not None and file.counted:
-            self.commits.rebuild_run(file.run_id, self.plots())
+            if file.run_id is not None and file.counted:
+                self.commits.rebuild(tx, file.run_id, self.plots())
 
     def _is_counted_elsewhere(self, file: DataFile, reader: Reader, head: str | None, identity: str | None) -> bool:
         """Settles which of several forms or copies of one datum is counted; True when it is not this one (now)."""
@@ -185,9 +186,9 @@ class Taker:
             if match.detector is not None:
                 self.commits.detectors[match.detector.geometry_id] = match.detector
                 geometries.note(tx, match.detector.geometry_id, match.detector.name, str(match.directory or ""))
-            started_anew = (file.provisional and not reader.provisional) or (
-                geometry != file.geometry and file.rows_done
-            )
+            closed = file.provisional and not reader.provisional
+            asked = file.state not in FINISHED and files.progress(tx, file.id) is None
+            started_anew = bool(parts.of_file(tx, file.id)) and (closed or asked or geometry != file.geometry)
             if started_anew:
                 parts.forget(tx, file.id)
             regrown = file.state in FINISHED and files.progress(tx, file.id) is not None and reader.closed_by_writer
@@ -197,9 +198,9 @@ class Taker:
                 **({"rows_done": 0, "progress": None} if started_anew else {}),
             )  # fmt: skip
             entered = files.by_id(tx, file.id)
+            if started_anew:
+                self.commits.rebuild(tx, run_id, self.plots())
         assert entered is not None
-        if started_anew and file.counted:
-            self.commits.rebuild_run(run_id, self.plots())
         if regrown and not self._only_plots_lack(entered, reader):
             self.commits.withdraw(entered, self.plots())
             entered = replace(entered, state=FileState.READING)
@@ -246,7 +247,9 @@ class Taker:
                 self.alive()
                 told = now
         whole = identity is not None and not reader.stopped
-        nothing = reader.cursor.row == start.row and all(element.name in counting.before for element in counting.elements)
+        nothing = reader.cursor.row == start.row and all(
+            element.name in counting.before for element in counting.elements
+        )
         if nothing and not whole and file.rows_done:
             with self.store.begin() as tx:  # nobody need draw anything anew
                 files.update(tx, file.id, **self._still(counting, FileState.GROWING, self.now()))

@@ -159,14 +159,6 @@ def last_done(tx: Connection) -> DataFile | None:
 
 
 def recount(tx: Connection, file_id: int, reason: str) -> None:
-    """Sends a file through all plots again, from its first row."""
-    update(
-        tx,
-        file_id,
-        state=FileState.WAITING,
-        reason=reason,
-        counted=False,
-        rows_done=0,
-        next_look=time.time(),
-        attempts=0,
-    )
+    """Sends a file through all plots again, from its first row; until it is taken the page shows what was counted."""
+    anew = {"rows_done": 0, "progress": None, "identity": None, "done": None, "attempts": 0, "same_as": None}
+    update(tx, file_id, state=FileState.WAITING, reason=reason, counted=False, next_look=time.time(), **anew)
