@@ -10,7 +10,7 @@ APT_INSTALL = as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo "$$@"; f
   as_root apt-get update -qq && \
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null
 
-.PHONY: setup setup-dev browser demo test lint format bench clean
+.PHONY: setup setup-dev browser postgresql demo test lint format bench clean
 
 setup: $(VENV)/.ready ## what running Larboard needs
 
@@ -31,10 +31,13 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 browser: ## a real Chromium for the browser tests: Debian's package
 	@command -v chromium >/dev/null || { echo "installing chromium"; $(APT_INSTALL) chromium fonts-dejavu-core; }
 
-demo: setup ## a short run of the demo detector, processed; prints where the report is
-	$(BIN)/larboard demo --once --data $(DEMO_DATA)
+postgresql: ## a real PostgreSQL for the tests of the store: Debian's package
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "installing postgresql"; $(APT_INSTALL) postgresql; }
 
-test: setup-dev browser ## all tests
+demo: setup ## a live detector with everything running, at http://127.0.0.1:8050; Ctrl-C stops it
+	$(BIN)/larboard demo --data $(DEMO_DATA)
+
+test: setup-dev browser postgresql ## all tests
 	$(BIN)/python -m pytest -q
 
 lint: setup-dev ## style and types

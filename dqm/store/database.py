@@ -66,11 +66,14 @@ def open_store(url: str, states_directory: Path, *, migrate: bool = False) -> St
     """
     engine = _engine(url)
     store = Store(engine, FileStates(states_directory) if engine.dialect.name == "sqlite" else RowStates(engine))
-    new = engine.dialect.name == "sqlite" and not _has_tables(store)
-    if migrate or new:
-        upgrade(store)
-    else:
-        _check_schema(store)
+    try:
+        if migrate or (store.is_sqlite and not _has_tables(store)):
+            upgrade(store)
+        else:
+            _check_schema(store)
+    except BaseException:
+        store.close()
+        raise
     return store
 
 

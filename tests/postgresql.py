@@ -1,0 +1,51 @@
+"""A real PostgreSQL server (Debian's package) for the tests of one session, on a free port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def programs() -> Path:
+    """Where initdb and pg_ctl are."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    path = found[-1] if found else Path(shutil.which("initdb") or "")
+    assert path.is_file(), "no PostgreSQL: `make postgresql` installs it"
+    return path.parent
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of a server with an empty database; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="larboard-pg-"))
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name  # it refuses to run as root
+    if os.geteuid() == 0:
+        shutil.chown(folder, user)
+    port = free_port()
+    _as(user, [str(programs() / "initdb"), "-D", f"{folder}/data", "-A", "trust", "-U", "postgres", "--no-sync"])
+    control = [str(programs() / "pg_ctl"), "-D", f"{folder}/data", "-w", "-l", f"{folder}/log"]
+    _as(user, [*control, "-o", f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off", "start"])
+    try:
+        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        _as(user, [*control, "-m", "immediate", "stop"])
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as(user: str, command: list[str]) -> None:
+    identity = {"user": user, "group": user, "extra_groups": []} if os.geteuid() == 0 else {}
+    # its output goes to the log: a server that inherits a pipe would keep it open
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp", **identity)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
