@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
@@ -194,6 +195,8 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise BadSettings(f"{key} is not a setting (in {file} or LARBOARD_*){_meant(first['loc'])}") from None
         raise BadSettings(f"setting {key}: {first['msg']}, got {first['input']!r} (in {file} or LARBOARD_*)") from None
     except SettingsError as error:
         raise BadSettings(f"LARBOARD_* in the environment: {error}; lists are JSON, such as '[\"plugins\"]'") from None
@@ -206,6 +209,19 @@ def load_settings(**overrides: Any) -> Settings:
     settings.ingest.roots = [base / root for root in settings.ingest.roots]
     settings.detector.modules = {module: base / path for module, path in settings.detector.modules.items()}
     return settings
+
+
+def _meant(where: tuple[int | str, ...]) -> str:
+    """What a misspelt key was meant to be, or what there is."""
+    known: dict[str, Any] = dict(Settings.model_fields)
+    for part in where[:-1]:
+        inner = known[part].annotation if part in known else None
+        known = dict(getattr(inner, "model_fields", {}))
+    near = difflib.get_close_matches(str(where[-1]), known, 1)
+    above = ".".join(map(str, where[:-1]))
+    if near:
+        return f"; is {above}{'.' if above else ''}{near[0]} meant?"
+    return f"; there are {', '.join(known)}" if known else ""
 
 
 def store_url(settings: Settings) -> str:

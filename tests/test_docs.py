@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from dqm.settings import Settings, load_settings
+from dqm.settings import Settings, example, load_settings
 from dqm.views.plot_list import plot_list
 from plots.discovery import discover
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PLOTS = (REPOSITORY / "docs/plots.md").read_text(encoding="utf-8")
+OPERATION = (REPOSITORY / "docs/operation.md").read_text(encoding="utf-8")
+SETTINGS = (REPOSITORY / "docs/settings.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -73,22 +75,26 @@ def test_the_settings_of_the_readme_are_read(tmp_path: Path, monkeypatch: pytest
     assert load_settings().plots.paths == [Path("plugins")]
 
 
-def test_every_setting_is_in_the_readme() -> None:
-    (block,) = blocks("toml")
-    uncommented = re.sub(r"^# (\w+ = )", r"\1", block, flags=re.MULTILINE)
+def test_the_document_of_the_settings_is_what_init_writes() -> None:
+    assert f"```toml\n{example()}```" in SETTINGS
+    # uncommented, every line of it is a setting with a value that is accepted
+    uncommented = re.sub(r"^# (\w+ = )", r"\1", example(), flags=re.MULTILINE)
     shown = tomllib.loads(uncommented)
     for section, field in Settings.model_fields.items():
         assert field.annotation is not None
         assert set(field.annotation.model_fields) == set(shown[section]), section  # type: ignore[attr-defined]
+    Settings(**shown)
 
 
 def test_every_command_is_in_the_readme() -> None:
-    from dqm.cli import app, plots_app
+    from dqm.cli import app, db_app, plots_app
 
-    for command in [*app.registered_commands, *plots_app.registered_commands]:
+    registered = (app, plots_app, db_app)
+    documents = README + OPERATION
+    for command in [command for group in registered for command in group.registered_commands]:
         assert command.callback is not None
         name = command.name or command.callback.__name__
-        assert re.search(rf"\b{name}\b", README), name
+        assert re.search(rf"\b{name}\b", documents), name
 
 
 def test_every_plot_and_trend_is_in_its_table() -> None:

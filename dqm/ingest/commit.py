@@ -228,7 +228,8 @@ class Committer:
             elif outcome:
                 files.update(tx, file.id, **outcome)
             for twin in beaten:
-                reason = f"is a form of the datum in {file.path}, which is counted"
+                name = file.path.rpartition("/")[2]
+                reason = f"is a form of the datum in {name}, which is counted"
                 files.update(
                     tx, twin.id, state=FileState.SAME, reason=reason, same_as=file.id, counted=False, next_look=None
                 )

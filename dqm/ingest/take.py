@@ -135,7 +135,9 @@ class Taker:
                 if not Path(twin.path).exists():
                     self._moved(file, twin)
                 else:
-                    self._same(file, twin, head, reader, f"is the same file as {twin.path}, which is counted")
+                    self._same(
+                        file, twin, head, reader, f"is the same file as {Path(twin.path).name}, which is counted"
+                    )
                 return True
             mine, other = RANK.get(reader.kind.format, 0), RANK.get(twin.format, 0)
             if mine > other and reader.closed_by_writer:
@@ -143,7 +145,7 @@ class Taker:
             if mine == other and file.counted and (file.rows_done, -file.id) > (twin.rows_done, -twin.id):
                 continue
             what = "a form" if mine != other else "a copy or the beginning"
-            self._same(file, twin, head, reader, f"is {what} of the datum in {twin.path}, which is counted")
+            self._same(file, twin, head, reader, f"is {what} of the datum in {Path(twin.path).name}, which is counted")
             return True
         return False
 

@@ -13,6 +13,7 @@ TITLES = [
     "ADC spectrum",
     "FIFO more than half full, and full",
     "Hottest 100 pixels",
+    "Data rate of each io_group",
     "Packet rate by type",
     "Fraction of data packets with invalid parity",
     "PPS sync minus one second",

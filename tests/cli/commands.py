@@ -12,7 +12,17 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-PLOTS = {"AdcSpectrum", "FifoFlags", "HotPixels", "PacketRate", "ParityErrors", "PixelMap", "SyncDt", "TileRate"}
+PLOTS = {
+    "AdcSpectrum",
+    "FifoFlags",
+    "HotPixels",
+    "IoGroupRate",
+    "PacketRate",
+    "ParityErrors",
+    "PixelMap",
+    "SyncDt",
+    "TileRate",
+}
 
 
 class Done:

@@ -38,12 +38,6 @@ def test_the_same_seed_gives_the_same_demo(tmp_path: Path) -> None:
     assert trends[0] != trends[2]
 
 
-def test_the_live_demo_says_that_it_is_not_there_yet() -> None:
-    done = larboard("demo")
-    assert done.code == 2
-    assert "--once" in done.err
-
-
 def test_convert_gives_the_packet_file_of_a_raw_file(tmp_path: Path) -> None:
     larboard("demo", "--once", "--data", tmp_path, "--seconds", 2)
     (raw,) = (tmp_path / "data").glob("binary-*")

@@ -15,7 +15,18 @@ from tests.conftest import packets_of
 @pytest.mark.parametrize(
     ("toml", "reason"),
     [
-        ("[plots]\npath = ['x']", "setting plots.path: Extra inputs are not permitted"),
+        (
+            "[plots]\npath = ['x']",
+            "plots.path is not a setting (in larboard.toml or LARBOARD_*); is plots.paths meant?",
+        ),
+        ("[ingst]\nroots = []", "ingst is not a setting (in larboard.toml or LARBOARD_*); is ingest meant?"),
+        (
+            "[ingest]\nfrequency = 5",
+            "ingest.frequency is not a setting (in larboard.toml or LARBOARD_*); there are roots,",
+        ),
+        ("[detector]\nzone = 'Mars/Olympus'", "setting detector.zone: Value error, is no time zone"),
+        ("[runs]\nrules = [{ match = '(' }]", "is no regular expression"),
+        ("[web]\nport = 99999", "setting web.port"),
         ("[detector]\nname = 5", "setting detector.name: Input should be a valid string, got 5"),
         ("[plots", "larboard.toml"),
         ("[detector]\ndirectories = ['nowhere']", "setting detector.directories: nowhere is not a directory"),
