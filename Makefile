@@ -49,8 +49,9 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-dev ## speed and memory over 10 million packets, as ratios to bare reading
+bench: setup-dev browser ## speed and memory over 10 million packets, and of the live site
 	$(BIN)/python -m benchmarks.process
+	$(BIN)/python -m benchmarks.site
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) benchmarks/data .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,6 +28,8 @@ TABLE: dict[str, set[str]] = {
     },
     "dqm.api": {"dqm.views", "dqm.records"},
     "layouts": {"dqm.views", "dqm.records"},
+    "dqm.supervise": set(),
+    "dqm.serve": {"dqm.settings", "dqm.store"},
 }  # fmt: skip
 ANYTHING = {"dqm.cli", "app"}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import h5py
-import numpy as np
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_CHUNK_BYTES = 64 * 2**20
@@ -19,8 +19,13 @@ MAX_CHUNK_BYTES = 64 * 2**20
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 """What h5py raises for content that it does not understand: damaged, or not all of it written yet."""
 
-LAST_ROWS, MAX_LAST_READS = 1024, 64
+LAST_ROWS, LAST_MESSAGES, MAX_LAST_READS = 1024, 32, 64
 """How many of the last rows of a growing dataset are looked at, at once and how often, for some that are not written."""
+
+BEING_WRITTEN = "is being written, or its writer did not close it; try again when it is closed"
+
+FLOCK = "hhqqi4x"
+"""struct flock of Linux on 64 bits: type, whence, start, length, process."""
 
 State = Literal["ok", "growing", "partial", "quarantined"]
 
@@ -34,6 +39,10 @@ class UnreadableFile(Exception):
         self.state = state
 
 
+class EmptyFile(UnreadableFile):
+    """There is not one byte in the file: a writer that makes a file (again) begins so."""
+
+
 def check_regular(path: Path) -> int:
     """Size in bytes of a regular, non-empty file; raises UnreadableFile for anything else (a pipe would block)."""
     try:
@@ -43,7 +52,7 @@ def check_regular(path: Path) -> int:
     if not stat.S_ISREG(info.st_mode):
         raise UnreadableFile("is not a regular file, expected a data file")
     if info.st_size == 0:
-        raise UnreadableFile("is empty (0 bytes); it may not have been written yet")
+        raise EmptyFile("is empty (0 bytes); it may not have been written yet")
     return info.st_size
 
 
@@ -60,44 +69,59 @@ def read_head(path: Path, size: int = 64) -> bytes:
 def open_hdf5(path: Path, chunk_cache_bytes: int | None = None, provisional: bool = False) -> h5py.File:
     """The file, read-only, as a follower (SWMR) when its writer still has it open; raises UnreadableFile.
 
-    With `provisional` in spite of the lock of a writer: what is read may be half written. Nobody is kept from writing.
+    With `provisional` in spite of the lock of a writer: what is read may be half written. No lock is taken, not even for
+    a moment: it would make the DAQ fail that opens its file just then.
     """
     import hdf5plugin  # noqa: F401  (registers the filters that compressed files may use)
 
-    options: dict = {"mode": "r", "locking": False if provisional else "best-effort"}
+    options: dict = {"mode": "r"}
     if chunk_cache_bytes:
         options["rdcc_nbytes"] = chunk_cache_bytes
     try:
-        return _unlocked(h5py.File(path, **options))
+        file = _open(path, options)
     except READ_ERRORS as error:
         first = error
+    else:
+        if provisional or not is_locked(path):
+            return file
+        file.close()
+        raise UnreadableFile(BEING_WRITTEN, "growing")
     if provisional:
-        raise UnreadableFile(f"is being written and cannot be read yet: {_explain(first, path).reason}", "growing")
+        raise _explain(first, path)
     try:
-        return _unlocked(h5py.File(path, swmr=True, libver="latest", **options))
+        return _open(path, options | {"swmr": True, "libver": "latest"})
     except READ_ERRORS:
         raise _explain(first, path) from None
 
 
-def _unlocked(file: h5py.File) -> h5py.File:
-    """The file without the shared lock of a reader, which would keep the DAQ from opening it to append."""
-    with suppress(*READ_ERRORS, NotImplementedError):  # then the file system has no locks either
-        fcntl.flock(file.id.get_vfd_handle(), fcntl.LOCK_UN)
-    return file
+def _open(path: Path, options: dict) -> h5py.File:
+    try:
+        return h5py.File(path, locking=False, **options)
+    except OSError as error:
+        if "flag values don't match" not in str(error):
+            raise
+    # this very process writes the file, with locks: HDF5 wants both to agree
+    return h5py.File(path, locking="best-effort", **options)
 
 
-def _explain(error: Exception, path: Path) -> UnreadableFile:
-    text = str(error)
-    locked = "unable to lock file" in text or "file is already open" in text or getattr(error, "errno", None) == 11
-    if locked or _is_marked_open(path):
-        return UnreadableFile(
-            "is being written, or its writer did not close it; try again when it is closed", "growing"
-        )
-    if "truncated file" in text:
-        return UnreadableFile(f"is truncated: {_sizes(text)}; copy it again or wait until it is complete")
-    if "file signature not found" in text:
-        return UnreadableFile("is not an HDF5 file, or its head is damaged")
-    return UnreadableFile(f"cannot be read as HDF5: {one_line(error)}")
+def is_locked(path: Path) -> bool:
+    """Whether a writer has locked the file, found out without locking it: from the kernel's table, and over NFS by asking.
+
+    HDF5 locks with flock(2), which NFS turns into a lock on all bytes of the file.
+    """
+    if os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() in ("FALSE", "0"):
+        return False  # said by people whose locks do not work
+    with suppress(OSError, ValueError):
+        number = str(path.stat().st_ino)
+        for line in Path("/proc/locks").read_text().splitlines():
+            # "1: FLOCK  ADVISORY  WRITE 10339 fe:00:2162721 0 EOF"; the device may be given otherwise than by stat
+            _, kind, _, mode, _, where, *_ = line.replace("->", "").split()
+            if (kind, mode) == ("FLOCK", "WRITE") and where.rpartition(":")[2] == number:
+                return True
+    with suppress(OSError), open(path, "rb") as file:
+        whole = struct.pack(FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        return struct.unpack(FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, whole))[0] == fcntl.F_WRLCK
+    return False
 
 
 def _is_marked_open(path: Path) -> bool:
@@ -107,6 +131,18 @@ def _is_marked_open(path: Path) -> bool:
     except UnreadableFile:
         return False
     return len(head) == 12 and head[8] >= 3 and bool(head[11] & 1)
+
+
+def _explain(error: Exception, path: Path) -> UnreadableFile:
+    text = str(error)
+    refused = "unable to lock file" in text or "file is already open" in text or getattr(error, "errno", None) == 11
+    if refused or _is_marked_open(path) or is_locked(path):
+        return UnreadableFile(BEING_WRITTEN, "growing")
+    if "truncated file" in text:
+        return UnreadableFile(f"is truncated: {_sizes(text)}; copy it again or wait until it is complete")
+    if "file signature not found" in text:
+        return UnreadableFile("is not an HDF5 file, or its head is damaged")
+    return UnreadableFile(f"cannot be read as HDF5: {one_line(error)}")
 
 
 def _sizes(text: str) -> str:
@@ -129,9 +165,17 @@ def is_following(file: h5py.File) -> bool:
     return bool(file.swmr_mode)
 
 
-def stamp_of(file: h5py.File) -> tuple[int, int]:
-    """Size and time of change of an open file, whatever has become of its name."""
-    info = os.fstat(file.id.get_vfd_handle())
+def is_shared(file: h5py.File) -> bool:
+    """Whether this process has the file open more than once: HDF5 then shows what it has cached, perhaps long ago."""
+    return h5py.h5f.get_obj_count(file.id, h5py.h5f.OBJ_FILE) > 1
+
+
+def stamp_of(file: h5py.File | Path) -> tuple[int, int] | None:
+    """Size and time of change, of an open file whatever has become of its name; None for a file that is not there."""
+    try:
+        info = file.stat() if isinstance(file, Path) else os.fstat(file.id.get_vfd_handle())
+    except OSError:
+        return None
     return info.st_size, info.st_mtime_ns
 
 
@@ -212,17 +256,17 @@ def rows_so_far(dset: h5py.Dataset) -> int:
     """
     ranges = stored_ranges(dset, growing=True)
     rows = ranges[0][1] if ranges and ranges[0][0] == 0 else 0
+    step = LAST_MESSAGES if dset.dtype.hasobject else LAST_ROWS
     for _ in range(MAX_LAST_READS):
-        first = max(rows - LAST_ROWS, 0)
+        if not rows:
+            break
+        first = max(rows - step, 0)
         try:
             last = dset[first:rows]
         except READ_ERRORS:
             break  # reading will say from where on
-        if dset.dtype.hasobject and not dset.dtype.names:
-            written = np.array([len(message) > 0 for message in last], bool)
-        else:
-            written = np.frombuffer(last.tobytes(), np.uint8).reshape(len(last), -1).any(axis=1)
-        if written.any() or not len(last):
-            return first + int(np.flatnonzero(written)[-1]) + 1 if len(last) else 0
-        rows = first
+        for row in reversed(last):
+            if any(row.tobytes()):
+                return rows
+            rows -= 1
     return rows

@@ -66,7 +66,7 @@ def attribute_of(file: h5py.File, group: str, name: str) -> str | None:
     holder = find(file, group)
     try:
         value = holder.attrs.get(name) if holder is not None else None
-    except (OSError, RuntimeError, TypeError):  # of a type that numpy does not have
+    except READ_ERRORS:  # of a type that numpy does not have
         return None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")

@@ -15,8 +15,22 @@ from dqm.formats import words
 from dqm.formats.chunks import ChunksAhead, DamagedChunk, chunks_ahead
 from dqm.formats.clock import BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE, WrongColumns, known_columns, to_today
-from dqm.formats.hdf5 import State, UnreadableFile, find_dataset, is_following, one_line, open_hdf5, stored_ranges
-from dqm.formats.identify import FileKind, identify, kind_of
+from dqm.formats.hdf5 import (
+    READ_ERRORS,
+    EmptyFile,
+    State,
+    UnreadableFile,
+    find_dataset,
+    is_following,
+    is_locked,
+    is_shared,
+    one_line,
+    open_hdf5,
+    rows_so_far,
+    stamp_of,
+    stored_ranges,
+)
+from dqm.formats.identify import FileKind, attribute_of, kind_by_head, kind_of
 from dqm.formats.names import NameParts, parse_name
 from dqm.formats.packets import DERIVED, Packets
 
@@ -31,6 +45,10 @@ MESSAGES_IN_A_READ = 32
 SAMPLE_ROWS = 16_384
 SAMPLE_MESSAGES = 128
 BYTES_AT_ONCE = 4 * 2**20
+EXTRACT_ROWS = 1024
+EXTRACT_MESSAGES = 8
+MAX_FIRST_MESSAGES = 1024
+"""Each message is a row, but for those that are cut short: no need to look for rows in a file of such."""
 
 __all__ = ["BLOCK_ROWS", "Cursor", "Reader", "UnreadableFile", "open_file"]
 
@@ -62,10 +80,12 @@ class Cursor:
 class Reader(ABC):
     """An open file of packets. Iterate `blocks`; afterwards `cursor` says where it stopped and `faults` what was wrong.
 
-    `rows` is the number of rows, None while a raw file has not been read to its end.
+    `rows` is the number of rows, None while a raw file has not been read to its end; of a file that grows those that are
+    there without a gap. What cannot be read of such a file is not damaged: `blocks` ends before it, `stopped` is True, and
+    reading goes on at `cursor` another time.
     """
 
-    def __init__(self, path: Path, kind: FileKind, file: h5py.File, detector: Any = None):
+    def __init__(self, path: Path, kind: FileKind, file: h5py.File, detector: Any = None, *, provisional: bool = False):
         self.path = path
         self.kind = kind
         self.detector = detector
@@ -74,19 +94,41 @@ class Reader(ABC):
         self.rows: int | None = None
         self._file_columns: tuple[str, ...] = ()
         self.faults: list[str] = []
-        self.partial = False
+        self.stopped = False
+        self.provisional = provisional
+        """Read in spite of a writer's lock: what comes may be wrong, and is counted anew when the file is closed."""
         self._file = file
+        self._damaged = False
+        self._growing = provisional or is_following(file) or is_shared(file)
+        self._stamp = stamp_of(file)
+
+    @property
+    def closed_by_writer(self) -> bool:
+        """Whether the writer is done with the file, as far as one can see: nobody has it open, nor changed it since."""
+        if self._file and not self._growing:
+            self._growing = stamp_of(self._file) != self._stamp
+        return not self._growing
+
+    @property
+    def partial(self) -> bool:
+        """Whether some of a closed file is not there or cannot be read; `faults` say what."""
+        return self._damaged and self.closed_by_writer
 
     @property
     def state(self) -> State:
-        if self.partial:
-            return "partial"
-        return "growing" if is_following(self._file) else "ok"
+        if not self.closed_by_writer:
+            return "growing"
+        return "partial" if self.partial else "ok"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that its packets have; those of a geometry only when one is known."""
         return (*self._file_columns, *(DERIVED if self.detector is not None else DERIVED[:2]))
+
+    @property
+    def created(self) -> str | None:
+        """When the file says that it was made [unix s], as text."""
+        return attribute_of(self._file, "meta" if self.kind.format == "raw" else "_header", "created")
 
     @property
     @abstractmethod
@@ -97,6 +139,7 @@ class Reader(ABC):
         """Blocks from `start` on: a cursor of an earlier reading, or a row (before it only the clock is read)."""
         goal = 0 if isinstance(start, Cursor) else int(start)
         self.cursor = start if isinstance(start, Cursor) else Cursor()
+        self.stopped = False
         for rows, after in self._pieces(goal):
             clock = BlockClock(rows, self.cursor.clock)
             first = self.cursor.row
@@ -117,12 +160,24 @@ class Reader(ABC):
         """Pieces of rows (columns of today) from several places; what cannot be read is left out."""
 
     @abstractmethod
+    def first_rows(self, count: int) -> np.ndarray:
+        """The first `count` rows that are stored (columns of today), or fewer; raises READ_ERRORS. The cursor stays."""
+
+    @abstractmethod
+    def extracts(self) -> Iterator[bytes]:
+        """How much there is, and some of it from the start, the middle and the end, for a fingerprint."""
+
+    @abstractmethod
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         """Rows (columns of today) from the cursor on, with the cursor's message fields after them; cut at `split_at`."""
 
     def _fault(self, text: str) -> None:
-        self.partial = True
+        self._damaged = True
         self.faults.append(text)
+
+    def _stop(self, text: str) -> None:
+        self.stopped = True
+        self.faults.append(f"{text} cannot be read yet")
 
     def close(self) -> None:
         self._file.close()
@@ -137,8 +192,8 @@ class Reader(ABC):
 class PacketReader(Reader):
     """Packet files of every version, and the packets kept inside simulation and flow files."""
 
-    def __init__(self, path: Path, kind: FileKind, file: h5py.File, detector: Any = None):
-        super().__init__(path, kind, file, detector)
+    def __init__(self, path: Path, kind: FileKind, file: h5py.File, detector: Any = None, *, provisional: bool = False):
+        super().__init__(path, kind, file, detector, provisional=provisional)
         dset = find_dataset(file, kind.packets or "packets")
         if dset is None:
             raise UnreadableFile(f"has no dataset {kind.packets}")
@@ -150,13 +205,17 @@ class PacketReader(Reader):
             self.faults.append(f"version {kind.version} is not one of those known (0.0 to 2.4): read by its columns")
         self._dset = dset
         self._file_columns = columns
-        self._ranges = stored_ranges(dset)
+        if self._growing:
+            rows = rows_so_far(dset)
+            self._ranges = [(0, rows)] if rows else []
+        else:
+            self._ranges = stored_ranges(dset)
         self.rows = sum(stop - start for start, stop in self._ranges)
-        if self.rows < len(dset):
+        if self.rows < len(dset) and not self._growing:
             self._fault(f"declares {len(dset):,} rows but stores only {self.rows:,}")
         chunk = dset.chunks[0] if dset.chunks else 1
         self._ahead: ChunksAhead | None = None
-        self._damaged = 0
+        self._damaged_chunks = 0
         self._step = max(BLOCK_ROWS // chunk, 1) * chunk
 
     @property
@@ -168,11 +227,31 @@ class PacketReader(Reader):
             for at in sorted({start, (start + stop) // 2, max(stop - SAMPLE_ROWS, start)}):
                 try:
                     yield to_today(self._dset[at : min(at + SAMPLE_ROWS, stop)])
-                except (OSError, RuntimeError, WrongColumns):
+                except READ_ERRORS:
                     continue  # damaged there: reading will say so
 
+    def first_rows(self, count: int) -> np.ndarray:
+        parts = [self._dset[:0]]
+        for start, stop in self._ranges:
+            if count:
+                parts.append(self._dset[start : min(start + count, stop)])
+                count -= len(parts[-1])
+        return to_today(np.concatenate(parts))
+
+    def extracts(self) -> Iterator[bytes]:
+        yield f"{self.rows} rows in {self._dset.id.get_storage_size()} bytes".encode()
+        end = self._ranges[-1][1] if self._ranges else 0
+        for start in _three_places(end, EXTRACT_ROWS):
+            try:
+                rows = to_today(self._dset[start : min(start + EXTRACT_ROWS, end)])
+            except READ_ERRORS:
+                yield b"unreadable"
+                continue
+            for name in self._file_columns:
+                yield rows[name].tobytes()
+
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-        if self._ahead is None and (self.rows or 0) - self.cursor.row > self._step:
+        if self._ahead is None and not self._growing and (self.rows or 0) - self.cursor.row > self._step:
             self._ahead = chunks_ahead(self._dset)
         for first, last in self._ranges:
             row = max(first, self.cursor.row)
@@ -183,18 +262,23 @@ class PacketReader(Reader):
                 for start, rows in self._readable(row, stop):
                     self.cursor = Cursor(start, self.cursor.clock)
                     yield rows, (0, 0)
-                if self._damaged > MAX_DAMAGED_CHUNKS:
-                    self._fault(f"gave up at row {stop:,} after {self._damaged} damaged chunks")
+                if self.stopped:
+                    return
+                if self._damaged_chunks > MAX_DAMAGED_CHUNKS:
+                    self._fault(f"gave up at row {stop:,} after {self._damaged_chunks} damaged chunks")
                     return
                 row = stop
         self.cursor = Cursor(max(self.cursor.row, self._ranges[-1][1] if self._ranges else 0), self.cursor.clock)
 
     def _readable(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Rows [start, stop) with the row they begin at: in one piece, or what can be read of each chunk."""
+        """Rows [start, stop) with the row they begin at: in one piece, or what can be read of each chunk.
+
+        Of a file that grows only up to the first chunk that cannot be read.
+        """
         try:
             yield start, to_today(self._read(start, stop))
             return
-        except (OSError, RuntimeError, WrongColumns) as error:
+        except READ_ERRORS as error:
             reason = error
         chunk = self._dset.chunks[0] if self._dset.chunks else BLOCK_ROWS
         lost: list[tuple[int, int]] = []
@@ -202,8 +286,11 @@ class PacketReader(Reader):
             end = min((start // chunk + 1) * chunk, stop)
             try:
                 yield start, to_today(self._dset[start:end])
-            except (OSError, RuntimeError, WrongColumns):
-                self._damaged += 1
+            except READ_ERRORS:
+                if not self.closed_by_writer:
+                    self._stop(f"rows from {start:,} on")
+                    break
+                self._damaged_chunks += 1
                 lost = [*lost[:-1], (lost[-1][0], end)] if lost and lost[-1][1] == start else [*lost, (start, end)]
             start = end
         for begin, end in lost:
@@ -228,8 +315,8 @@ class PacketReader(Reader):
 class RawReader(Reader):
     """Raw PACMAN files, decoded on the fly to the rows that the packet file of the same stamp holds."""
 
-    def __init__(self, path: Path, kind: FileKind, file: h5py.File, detector: Any = None):
-        super().__init__(path, kind, file, detector)
+    def __init__(self, path: Path, kind: FileKind, file: h5py.File, detector: Any = None, *, provisional: bool = False):
+        super().__init__(path, kind, file, detector, provisional=provisional)
         messages, headers = find_dataset(file, "msgs"), find_dataset(file, "msg_headers")
         if messages is None or headers is None:
             raise UnreadableFile("has no msgs and msg_headers, expected both in a raw PACMAN file")
@@ -240,10 +327,12 @@ class RawReader(Reader):
             raise UnreadableFile("msg_headers has no column 'io_groups'")
         self._messages, self._headers = messages, headers
         self._file_columns = PACKET_DTYPE.names or ()
-        stored = min(_whole_from_start(messages), _whole_from_start(headers))
-        self.messages = stored
-        if is_following(file):
-            return  # a writer grows one dataset after the other: the shorter one counts, and that is no fault
+        if self._growing:
+            # a writer grows one dataset after the other: the shorter one counts, and that is no fault;
+            # headers of zeros are real where nobody said the io_group
+            self.messages = min(rows_so_far(messages), _whole_from_start(headers, growing=True))
+            return
+        self.messages = stored = min(_whole_from_start(messages), _whole_from_start(headers))
         declared = len(messages), len(headers)
         if declared[0] != declared[1]:
             self._fault(f"has {declared[0]:,} messages but {declared[1]:,} headers; the first {stored:,} are read")
@@ -261,10 +350,31 @@ class RawReader(Reader):
                     payloads = list(self._messages[at : min(at + MESSAGES_IN_A_READ, self.messages)])
                     _, last = next(_portions(payloads))
                     yield words.decode(payloads[:last], self._headers[at : at + last]["io_groups"])[0]
-                except (OSError, RuntimeError):
+                except READ_ERRORS:
                     continue
                 if last < len(payloads):
                     break  # these are long: enough of them
+
+    def first_rows(self, count: int) -> np.ndarray:
+        parts = [np.zeros(0, PACKET_DTYPE)]
+        # one by one: those after them may not be readable yet
+        for at in range(min(self.messages, MAX_FIRST_MESSAGES)):
+            if sum(map(len, parts)) >= count:
+                break
+            parts.append(words.decode([self._messages[at]], self._headers[at : at + 1]["io_groups"])[0])
+        return np.concatenate(parts)[:count]
+
+    def extracts(self) -> Iterator[bytes]:
+        yield f"{self.messages} messages in {self._messages.id.get_storage_size()} bytes".encode()
+        for start in _three_places(self.messages, EXTRACT_MESSAGES):
+            stop = min(start + EXTRACT_MESSAGES, self.messages)
+            try:
+                payloads, io_groups = self._messages[start:stop], self._headers[start:stop]["io_groups"]
+            except READ_ERRORS:
+                yield b"unreadable"
+                continue
+            yield np.array([len(payload) for payload in payloads], "<u8").tobytes() + io_groups.tobytes()
+            yield from (payload.tobytes() for payload in payloads)
 
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         at, skip, row, damaged, cut_short = self.cursor.message, self.cursor.rows_into_message, self.cursor.row, 0, 0
@@ -272,10 +382,10 @@ class RawReader(Reader):
             try:
                 payloads = self._next_messages(at)
                 io_groups = self._headers[at : at + len(payloads)]["io_groups"]
-            except (OSError, RuntimeError) as error:
-                if is_following(self._file):
+            except READ_ERRORS as error:
+                if not self.closed_by_writer:
                     # the bytes of messages lie in a heap that HDF5 may write after the rows that point to it
-                    self.faults.append(f"messages from {at:,} on cannot be read yet")
+                    self._stop(f"messages from {at:,} on")
                     break
                 stop = min(at + MESSAGES_AT_ONCE, self.messages)
                 damaged += 1
@@ -301,12 +411,23 @@ class RawReader(Reader):
         self.rows = row
 
     def _next_messages(self, at: int) -> list[np.ndarray]:
-        """Messages from `at` on: up to MESSAGES_AT_ONCE, or fewer that hold BYTES_AT_ONCE together."""
+        """Messages from `at` on: up to MESSAGES_AT_ONCE, or fewer that hold BYTES_AT_ONCE together.
+
+        Of a file that grows also those just before the first that cannot be read.
+        """
         payloads: list[np.ndarray] = []
         stop = min((at // MESSAGES_AT_ONCE + 1) * MESSAGES_AT_ONCE, self.messages)
-        size = 0
+        size, step = 0, MESSAGES_IN_A_READ
         while at < stop and size < BYTES_AT_ONCE:
-            some = list(self._messages[at : min(at + MESSAGES_IN_A_READ, stop)])
+            try:
+                some = list(self._messages[at : min(at + step, stop)])
+            except READ_ERRORS:
+                if step == 1 and payloads:
+                    break
+                if step == 1 or self.closed_by_writer:
+                    raise
+                step = 1
+                continue
             payloads += some
             size += sum(map(len, some))
             at += len(some)
@@ -324,9 +445,14 @@ def _portions(payloads: list[np.ndarray]) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _whole_from_start(dset: h5py.Dataset) -> int:
+def _three_places(total: int, size: int) -> list[int]:
+    """Where `size` of `total` begin at the start, in the middle and at the end."""
+    return sorted({0, total // 2, max(total - size, 0)}) if total else []
+
+
+def _whole_from_start(dset: h5py.Dataset, growing: bool = False) -> int:
     """Rows that are stored without a hole, from the first on."""
-    ranges = stored_ranges(dset)
+    ranges = stored_ranges(dset, growing)
     return ranges[0][1] if ranges and ranges[0][0] == 0 else 0
 
 
@@ -344,31 +470,72 @@ def _edges(n_rows: int, starts: np.ndarray, skip: int, split_at: int) -> Iterato
         a = b
 
 
-def open_file(path: str | Path, detector: Any = None) -> Reader:
-    """A reader of the packets of `path`; raises UnreadableFile (state, reason) when there are none to read."""
+def open_file(path: str | Path, detector: Any = None, provisional: bool = False) -> Reader:
+    """A reader of the packets of `path`; raises UnreadableFile (state, reason) when there are none to read.
+
+    With `provisional` a file that a writer has locked is read all the same, if its last flush left something to read;
+    the reader says so in its own `provisional`. A second reader of the same file in a process sees what HDF5 has cached
+    for the first, and therefore takes the file for one that grows.
+    """
     path = Path(path)
-    kind = identify(path)
-    if kind.packets is None:
-        raise UnreadableFile(
-            f"is a {kind.format} file ({kind.version or 'HDF5'}) without packets; no plots for it yet", "ok"
-        )
-    file = open_hdf5(path, CHUNK_CACHE_BYTES)
+    before = stamp_of(path)
+    try:
+        reader = _open(path, detector, False)
+        if stamp_of(path) == before or not reader.closed_by_writer:
+            return reader
+        reader.close()
+        raise UnreadableFile("is being written: it changed while it was opened", "growing")
+    except UnreadableFile as error:
+        early = stamp_of(path) != before or is_locked(path) or (provisional and isinstance(error, EmptyFile))
+        if error.state == "quarantined" and early:
+            raise _not_yet(error) from None
+        if error.state != "growing" or not provisional:
+            raise
+    try:
+        return _open(path, detector, True)
+    except UnreadableFile as error:
+        raise _not_yet(error) from None
+
+
+def _open(path: Path, detector: Any, provisional: bool) -> Reader:
+    if other := kind_by_head(path):
+        raise _without_packets(other)
+    file = open_hdf5(path, CHUNK_CACHE_BYTES, provisional)
+    following = is_following(file)
     try:
         kind = kind_of(file)
+        if kind.packets is None:
+            raise _without_packets(kind)
         cls = RawReader if kind.format == "raw" else PacketReader
-        reader = cls(path, kind, file, detector)
+        reader = cls(path, kind, file, detector, provisional=provisional)
         chunk_bytes = _largest_chunk(reader)
         if chunk_bytes > CHUNK_CACHE_BYTES:
             reader.close()
-            file = open_hdf5(path, 2 * chunk_bytes)
-            reader = cls(path, kind, file, detector)
+            file = open_hdf5(path, 2 * chunk_bytes, provisional)
+            following = is_following(file)
+            reader = cls(path, kind, file, detector, provisional=provisional)
         return reader
-    except UnreadableFile:
+    except READ_ERRORS as error:
         file.close()
+        unreadable = UnreadableFile(f"cannot be read: {one_line(error)}")
+        raise (_not_yet(unreadable) if following else unreadable) from None
+    except UnreadableFile as error:
+        file.close()
+        if following and error.state == "quarantined":
+            raise _not_yet(error) from None
         raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        file.close()
-        raise UnreadableFile(f"cannot be read: {one_line(error)}") from None
+
+
+def _not_yet(error: UnreadableFile) -> UnreadableFile:
+    if error.state == "growing":
+        return error
+    return UnreadableFile(f"is being written, or its writer did not close it; so far it {error.reason}", "growing")
+
+
+def _without_packets(kind: FileKind) -> UnreadableFile:
+    return UnreadableFile(
+        f"is a {kind.format} file ({kind.version or 'HDF5'}) without packets; no plots for it yet", "ok"
+    )
 
 
 def _largest_chunk(reader: Reader) -> int:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from plots.base import PLUGIN_ERRORS, MergeablePlot
+from dqm.records import Limits, Plugin
+from dqm.store import plugins
+from dqm.views.site import Site
+from dqm.views.words import number
+from plots.base import PLUGIN_ERRORS, MergeablePlot, Trend
 from plots.discovery import Broken, Found, Registry
 
 
@@ -45,12 +51,149 @@ def plot_list(registry: Registry) -> PlotList:
 def describe(found: Found) -> Description:
     """The description of a plot; its trends are those of an empty state (none when that raises: the test says so)."""
     plot = found.plot
-    trends: dict[str, str] = {}
-    if issubclass(plot, MergeablePlot):
-        try:
-            made = plot()
-            trends = {name: trend.unit for name, trend in made.read_trends(made.start()).items()}
-        except PLUGIN_ERRORS:  # a plug-in that fails on empty input is still listed
-            trends = {}
+    trends = {name: trend.unit for name, trend in _trends(found).items()}
     kind = "mergeable" if issubclass(plot, MergeablePlot) else "simple"
     return Description(found.name, plot.title, plot.level, kind, plot.version, found.source, tuple(plot.fields), trends)
+
+
+@functools.lru_cache(maxsize=512)
+def _trends(found: Found) -> dict[str, Trend]:
+    """The trends of an empty state. Asked once of each class: a page must not run plug-ins at each look."""
+    try:
+        made = found.plot()
+        return made.read_trends(made.start()) if isinstance(made, MergeablePlot) else {}
+    except PLUGIN_ERRORS:  # a plug-in that fails on empty input is still listed
+        return {}
+
+
+@dataclass(frozen=True)
+class TrendRow:
+    """A trend of a plot, with its limits in words."""
+
+    name: str
+    unit: str
+    limits: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plot of this host with what ingest knows of it."""
+
+    plot: Description
+    group: str
+    origin: str
+    """built-in, a path, or a package."""
+    kind: str
+    """How it adds up, in words."""
+    trends: tuple[TrendRow, ...]
+    us_per_packet: float | None
+    share: float | None
+    """Part of the time that all plots took."""
+    packets: int
+    failures: int
+    last_failure: str
+    difference: str
+    """What ingest and this host do not agree about; empty when they do."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A plug-in that cannot be used, and where: in ingest, on this host, or both."""
+
+    name: str
+    source: str
+    reason: str
+    traceback: str
+    where: str
+
+
+@dataclass(frozen=True)
+class PlotPage:
+    """What the page of plots shows."""
+
+    faults: list[Fault]
+    entries: list[Entry]
+    missing: list[Plugin]
+    """Counted by ingest, unknown here: nothing of them can be drawn."""
+    counted: bool
+    """Whether an ingest has ever looked for plots."""
+    paths: tuple[Path, ...]
+    """The directories of the settings."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Differences that concern the whole page, as sentences."""
+        if not self.counted:
+            return ["No ingest has run on this database yet: nothing is counted, and times come with the first file."]
+        lacking = [entry.plot.name for entry in self.entries if entry.difference]
+        missing = [plugin.name for plugin in self.missing]
+        notes = [f"Not counted, since ingest has not found them: {', '.join(lacking)}."] if lacking else []
+        if missing:
+            notes.append(f"Counted, but not installed on this web host, which cannot draw them: {', '.join(missing)}.")
+        return notes
+
+
+def plot_page(site: Site) -> PlotPage:
+    """What this host found and what ingest found, side by side; what failed most stands first."""
+    with site.store.read() as tx:
+        known = plugins.listed(tx)
+    registry = site.registry
+    good = {plugin.name: plugin for plugin in known if not plugin.broken}
+    total = sum(plugin.seconds for plugin in good.values())
+    entries = [_entry(found, good.get(name), total, bool(known)) for name, found in registry.plots.items()]
+    entries.sort(key=lambda entry: -entry.failures)
+    here = {*registry.plots, *(plugin.name for plugin in registry.broken)}
+    missing = [plugin for name, plugin in good.items() if name not in here]
+    return PlotPage(_faults(registry, known), entries, missing, bool(known), tuple(site.settings.plots.paths))
+
+
+def _entry(found: Found, plugin: Plugin | None, total: float, counted: bool) -> Entry:
+    difference = "ingest has not found it: it is not counted" if counted and plugin is None else ""
+    return Entry(
+        describe(found),
+        found.plot.group,
+        found.source,
+        "all files of a run together" if issubclass(found.plot, MergeablePlot) else "newest file only",
+        tuple(TrendRow(name, trend.unit, limits(trend)) for name, trend in _trends(found).items()),
+        plugin.us_per_packet if plugin else None,
+        plugin.seconds / total if plugin and total else None,
+        plugin.packets if plugin else 0,
+        plugin.failures if plugin else 0,
+        plugin.last_failure if plugin else "",
+        difference,
+    )
+
+
+def _faults(registry: Registry, known: list[Plugin]) -> list[Fault]:
+    here = {(plugin.name, plugin.source): plugin for plugin in registry.broken}
+    there = {(plugin.name, plugin.source): plugin for plugin in known if plugin.broken}
+    both = [
+        Fault(
+            broken.name,
+            broken.source,
+            broken.reason,
+            broken.traceback,
+            "here and in ingest" if key in there else "on this web host",
+        )
+        for key, broken in here.items()
+    ]
+    ingest = [
+        Fault(plugin.name, plugin.source, plugin.broken, plugin.traceback, "in ingest")
+        for key, plugin in there.items()
+        if key not in here
+    ]
+    return both + ingest
+
+
+def limits(trend: Trend) -> str:
+    """``suspect above 200 k, bad above 2 M``; empty without limits."""
+    return ", ".join(
+        f"{word} {said}" for word, side in (("suspect", trend.warn), ("bad", trend.alarm)) if (said := _side(side))
+    )
+
+
+def _side(side: Limits) -> str:
+    low, high = side
+    said = [f"below {number(low)}"] if low is not None else []
+    said += [f"above {number(high)}"] if high is not None else []
+    return " or ".join(said)

@@ -1,1 +1,8 @@
-"""One folder per page."""
+"""One folder per page, and the table of them all: the navigation, in its order, and what is reached by links."""
+
+from __future__ import annotations
+
+from layouts.pages import board, files, plot, plots, run, runs, trends
+from layouts.pages.page import Page
+
+PAGES: tuple[Page, ...] = (board.PAGE, runs.PAGE, trends.PAGE, files.PAGE, plots.PAGE, run.PAGE, plot.PAGE)

@@ -19,6 +19,7 @@ class Page:
     name: str
     rule: str
     title: str
+    """May name parts of the path: ``Run {run}``."""
     layout: Layout
     register: Callable[[Any, Site], None] | None = None
     """``register(app, site)``: the callbacks of the page."""

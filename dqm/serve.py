@@ -1,0 +1,245 @@
+"""``larboard serve``: the site under gunicorn. Everything that can be wrong is found before a worker is started."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
+
+from dqm.settings import Settings, store_url
+from dqm.store import StoreProblem, open_store
+
+FAILED, BAD_INPUT = 1, 2
+APP = Path(__file__).resolve().parent.parent / "app.py"
+STOP_S = 2
+"""What is being answered may take so long when the site stops; event streams are ended at once."""
+HANGS_S = 60
+BACKLOG = 512
+EXTENSION = "larboard.events"
+FRAMES = 6
+"""So many of the innermost calls of an error are in its line of the log."""
+
+
+def serve(settings: Settings, say: Callable[[str], None], make_app: Callable[[Settings], Any] | None = None) -> None:
+    """Serves the site until it is told to stop, then ends the process with exit code 0; 2 when it cannot begin.
+
+    `say` is told the address once, by the first worker that is ready to answer. `make_app` makes the Dash app
+    (default: `create_app` of app.py), in each worker anew: connections and threads do not survive a fork.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))  # until gunicorn has handlers of its own
+    try:
+        open_store(store_url(settings), settings.data.directory / "states").close()
+    except StoreProblem as problem:
+        _fail(str(problem))
+    listener = _listen(settings.web.host, settings.web.port)
+    master = os.getpid()
+    try:
+        Gunicorn(settings, say, make_app or _create_app, listener).run()
+    except SystemExit as end:
+        if os.getpid() != master:  # a worker, whose code tells the master how it ended
+            raise
+        sys.exit(FAILED if end.code else 0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, before anything else is done: the port is ours, or the process ends with a sentence."""
+    where = f"port {port} on {host}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # localhost is both: the older one is where everybody looks
+        family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except socket.gaierror as error:
+        _fail(f"setting web.host: {host} is no address of this host ({error.strerror})")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            _fail(f"{where} is in use: another Larboard? choose another with --port or [web] port")
+        if error.errno == errno.EADDRNOTAVAIL:
+            _fail(f"setting web.host: {host} is no address of this host")
+        if error.errno == errno.EACCES:
+            _fail(f"{where} is not for everybody: choose one above 1023 with --port or [web] port")
+        _fail(f"{where} cannot be opened: {error.strerror or error}")
+    return listener
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"larboard: {text}", file=sys.stderr, flush=True)
+    sys.exit(BAD_INPUT)
+
+
+def address_of(listener: socket.socket) -> str:
+    """What to type into a browser."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - to be told, not to be bound
+        host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _create_app(settings: Settings) -> Any:
+    return _app_module().create_app(settings)
+
+
+def _app_module() -> ModuleType:
+    """The app.py beside this package, by its file: the current directory may have one of its own."""
+    spec = importlib.util.spec_from_file_location("app", APP)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["app"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _warm(app: Any) -> None:
+    """Lets Dash set itself up before the first browser comes: two first requests at once give a blank page."""
+    warm = getattr(sys.modules.get("app"), "warm", None)
+    if warm is not None:
+        warm(app)
+        return
+    client = app.server.test_client()
+    for path in ("/", "/_dash-layout", "/_dash-dependencies"):
+        client.get(path)
+
+
+class Gunicorn(BaseApplication):
+    """Our settings as gunicorn's; the app is made in each worker."""
+
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None], make_app: Callable[[Settings], Any], listener: Any
+    ):
+        self._settings = settings
+        self._say = say
+        self._make_app = make_app
+        self._address = address_of(listener)
+        self._descriptor = listener.detach()
+        self._token, token = os.pipe()
+        os.set_blocking(self._token, False)
+        os.write(token, b"!")
+        os.close(token)
+        super().__init__()
+
+    def load_config(self) -> None:
+        web = self._settings.web
+        values = {
+            "bind": f"fd://{self._descriptor}",
+            "workers": web.workers,
+            "threads": web.threads,
+            "worker_class": Worker,
+            "logger_class": OneLineLogger,
+            "loglevel": "warning",
+            "graceful_timeout": STOP_S,
+            "timeout": HANGS_S,
+            "worker_connections": max(1000, 4 * web.threads),
+            "control_socket_disable": True,
+            "post_worker_init": self._announce,
+            "proc_name": "larboard",
+        }
+        for name, value in values.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        _log_in_lines()
+        try:
+            app = self._make_app(self._settings)
+        except StoreProblem as problem:
+            print(f"larboard: {problem}", file=sys.stderr, flush=True)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        _warm(app)
+        return app.server
+
+    def _announce(self, _worker: Any) -> None:
+        """Says the address, in whichever worker is the first to take the token."""
+        try:
+            first = os.read(self._token, 1)
+        except BlockingIOError:
+            return
+        if first:
+            self._say(f"Larboard is at {self._address}")
+            sys.stdout.flush()
+
+
+class Worker(ThreadWorker):
+    """A worker whose event streams end when it is told to stop; else each of them would hold it to the last moment."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:  # whatever ended it, also the death of the master: threads that stream would keep the process
+            self._end_streams()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self._end_streams()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        self._end_streams()
+        super().handle_quit(sig, frame)
+
+    def _end_streams(self) -> None:
+        broadcaster = getattr(getattr(self, "wsgi", None), "extensions", {}).get(EXTENSION)
+        if broadcaster is not None:
+            broadcaster.stop()
+
+
+class OneLine(logging.Formatter):
+    """``2026-11-21T10:04:18Z ERROR larboard.api: GET /x failed [ValueError: no such (f in a.py:3 < g in b.py:7)]``"""
+
+    converter = time.gmtime  # type: ignore[assignment] # the stubs do not know its default
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{self.formatTime(record, self.datefmt)} {record.levelname} {record.name}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f" [{_in_short(record.exc_info[1])}]"
+        return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _in_short(error: BaseException) -> str:
+    calls = traceback.extract_tb(error.__traceback__)[::-1][:FRAMES]
+    places = " < ".join(f"{call.name} in {Path(call.filename).name}:{call.lineno}" for call in calls)
+    return f"{type(error).__name__}: {error} ({places})"
+
+
+class OneLineLogger(Logger):
+    """gunicorn's log: nothing of each request, errors in one line, and none about browsers that went away."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(OneLine())
+            handler.addFilter(_is_ours)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """A browser that takes nothing any more is no error of this process."""
+    return not (record.exc_info and isinstance(record.exc_info[1], (TimeoutError, ConnectionError)))
+
+
+def _log_in_lines() -> None:
+    """Everything that is logged in this process goes to stderr, a line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)

@@ -1,0 +1,80 @@
+"""Figures: the one place that says how Plotly is set up, and the tile of a run's plot.
+
+A tile carries an address; assets/figures.js fetches the figure when the tile is in view, draws it, and keeps it fresh.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from layouts.components.words import extra
+
+REMOVED = ["sendChartToCloud", "sendDataToCloud"]
+"""Nothing may be uploaded from a control room."""
+CONFIG: dict[str, Any] = {
+    "displayModeBar": False,
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": REMOVED,
+}
+
+
+def graph(id: Any, figure: Any = None, toolbar: bool = False, **properties: Any) -> dcc.Graph:
+    """A figure that a callback of the page makes; its colours follow the theme by themselves."""
+    config: Any = {**CONFIG, "displayModeBar": toolbar}
+    given = {} if figure is None else {"figure": figure}
+    return dcc.Graph(id=id, config=config, responsive=True, **given, **properties)
+
+
+def figure_area(
+    run_key: str, plot: str, version: int = 0, *, toolbar: bool = False, fill: bool = False, height: int | None = None
+) -> html.Div:
+    """Where the figure of a plot of a run appears; `fill`: as high as the window allows; `height` [px]: that of the tile."""
+    options = {name: "yes" for name, wanted in (("data_toolbar", toolbar), ("data_fill", fill)) if wanted}
+    options |= {"data_height": str(height)} if height else {}
+    return html.Div(
+        className="figure",
+        **extra(
+            data_figure=figure_url(run_key, plot), data_key=f"{run_key}/{plot}", data_version=str(version), **options
+        ),
+    )
+
+
+def figure_url(run_key: str, plot: str) -> str:
+    """Below the prefix of the site, which the browser knows."""
+    return f"api/v1/runs/{quote(run_key, safe='')}/elements/{quote(plot, safe='')}/figure"
+
+
+def plot_link(run_key: str, plot: str) -> str:
+    """The page of the enlarged plot."""
+    return f"/runs/{quote(run_key, safe='')}/{quote(plot, safe='')}"
+
+
+def figure_tile(
+    run_key: str,
+    plot: str,
+    title: str,
+    cover: Component | str | list[Any] = "",
+    verdicts: list[Any] | None = None,
+    version: int = 0,
+    group: str = "",
+    state: str = "",
+) -> html.Article:
+    """A plot of a run: what it shows, what it covers, what is wrong with it, and its figure."""
+    href = plot_link(run_key, plot)
+    enlarge = html.A("enlarge", href=href, className="enlarge", title=f"Enlarge {title} (e)", tabIndex="-1")
+    tools = html.Span([enlarge, html.Span(group, className="group-name")], className="tools")
+    head = html.Div([html.H3(html.A(title, href=href)), tools], className="head")
+    words = html.Div(verdicts, className="verdicts") if verdicts else None
+    parts = [head, html.P(cover, className="cover"), words, figure_area(run_key, plot, version)]
+    return html.Article(
+        [part for part in parts if part is not None],
+        id=f"tile-{plot}",
+        className="tile",
+        tabIndex="0",
+        **extra(data_plot=plot, data_state=state, aria_label=title),
+    )

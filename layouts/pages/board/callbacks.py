@@ -1,0 +1,31 @@
+"""The board follows every notice, and time alone: data grow old, and an ingest process falls silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Input, Output
+
+from dqm.views.board import board
+from dqm.views.live import Shared, StoreProblem
+from dqm.views.site import Site
+from layouts.components.words import failure
+from layouts.pages.board.layout import BOARD, board_of
+
+TOPICS = ("run", "element", "file", "plots", "ingest")
+
+
+def register(app: Any, site: Site) -> None:
+    shared = Shared(board)
+
+    @app.callback(
+        Output(BOARD, "children"),
+        [Input(f"notice-{topic}", "data") for topic in TOPICS],
+        Input("tick", "n_intervals"),
+        prevent_initial_call=True,
+    )
+    def show_board(*_news: Any) -> Any:
+        try:
+            return board_of(shared(site))
+        except StoreProblem as problem:
+            return failure("The board cannot be shown", str(problem))

@@ -1,0 +1,33 @@
+"""The words of an enlarged plot follow the notices of its run; the figure comes by itself (assets/figures.js)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Input, Output, State, ctx, no_update
+
+from dqm.views.live import StoreProblem
+from dqm.views.run_page import plot_page
+from dqm.views.site import Site
+from layouts.components.words import failure
+from layouts.pages.plot.layout import BODY, SHOWN, plot_of
+from layouts.pages.run.callbacks import concerns
+
+
+def register(app: Any, site: Site) -> None:
+    @app.callback(
+        Output(BODY, "children"),
+        Input("notice-element", "data"),
+        Input("notice-run", "data"),
+        Input("tick", "n_intervals"),
+        State(SHOWN, "data"),
+        prevent_initial_call=True,
+    )
+    def show_plot(element: Any, run: Any, _tick: Any, shown: list[str]) -> Any:
+        key, plot = shown
+        if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
+            return no_update
+        try:
+            return plot_of(plot_page(site, key, plot), key, plot)
+        except StoreProblem as problem:
+            return [failure(f"Run {key} cannot be shown", str(problem))]

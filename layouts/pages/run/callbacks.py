@@ -1,0 +1,46 @@
+"""A run's page follows the notices of its run; their figures come by themselves (assets/figures.js)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Input, Output, State, ctx, no_update
+
+from dqm.views.live import Shared, StoreProblem
+from dqm.views.run_page import LATEST, run_page
+from dqm.views.site import Site
+from layouts.components.words import failure
+from layouts.pages.run.layout import BODY, KEY, run_of
+
+
+def register(app: Any, site: Site) -> None:
+    shared = Shared(run_page)
+
+    @app.callback(
+        Output(BODY, "children"),
+        Input("notice-element", "data"),
+        Input("notice-run", "data"),
+        Input("notice-file", "data"),
+        Input("notice-plots", "data"),
+        Input("tick", "n_intervals"),
+        State(KEY, "data"),
+        prevent_initial_call=True,
+    )
+    def show_run(element: Any, run: Any, _file: Any, _plots: Any, _tick: Any, key: str) -> Any:
+        if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
+            return no_update
+        try:
+            return run_of(shared(site, key), key)
+        except StoreProblem as problem:
+            return [failure(f"Run {key} cannot be shown", str(problem))]
+
+
+def concerns(key: str, triggered: Any, notices: dict[str, Any]) -> bool:
+    """Whether what happened can change the page of the run `key`."""
+    for name in triggered:
+        if name not in notices or key == LATEST:
+            return True
+        keys = (notices[name] or {}).get("keys", ["*"])
+        if any(one == "*" or one.split("/")[0] == key for one in keys):
+            return True
+    return False
