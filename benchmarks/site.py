@@ -101,7 +101,7 @@ def lag(page: Page, address: str, folder: Path, files: list[Path]) -> np.ndarray
         page.wait_for_timeout(2500 + 137 * (place % 9))  # the last file is done, and the moment is any
         before = figure.get_attribute("data-drawn")
         begun = time.monotonic()
-        os.rename(file, folder / "data" / file.name)
+        file.rename(folder / "data" / file.name)
         page.wait_for_function(
             "before => { const f = document.querySelector(\"#content [data-figure*='/IoGroupRate/']\");"
             " return f && f.dataset.drawn && f.dataset.drawn !== before; }",

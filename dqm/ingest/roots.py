@@ -75,6 +75,9 @@ class Roots:
             try:
                 if entry.is_dir():
                     self._search(Path(entry.path), root, seen, visited)
+                elif self.wants(entry.name) and not _is_text(entry.path):
+                    shown = os.fsencode(entry.path).decode("utf-8", "backslashreplace")
+                    seen.problems.append(f"{shown} has a name that is not UTF-8, so it is not read: rename it")
                 elif self.wants(entry.name) and (sighting := _sight(entry.path, root)):
                     seen.files[entry.path] = sighting
             except OSError:
@@ -87,7 +90,7 @@ class Roots:
     def look_at(self, path: str) -> Sighting | None:
         """One file, if it lies in a root and is there."""
         root = self.root_of(path)
-        if root is None or not self.wants(os.path.basename(path)):  # noqa: PTH119
+        if root is None or not self.wants(os.path.basename(path)) or not _is_text(path):  # noqa: PTH119
             return None
         if os.path.islink(path) and not self._inside(path):  # noqa: PTH114
             return None
@@ -109,6 +112,11 @@ class Roots:
         return [
             root for root in self.directories if _kind_of(root, mounts) in NETWORK or "fuse" in _kind_of(root, mounts)
         ]
+
+
+def _is_text(path: str) -> bool:
+    """Whether a name can be kept in a database and shown on a page."""
+    return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def _sight(path: str, root: Path) -> Sighting | None:

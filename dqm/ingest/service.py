@@ -89,6 +89,12 @@ class Watch:
                     self._say_trouble(str(error))
                     stop.wait(TROUBLE_S)
                     continue
+                except Exception as error:  # the watch must outlive what nobody thought of
+                    if type(error).__name__ not in self._trouble:
+                        log.exception("unexpected")
+                    self._say_trouble(f"unexpected: {type(error).__name__}: {error}")
+                    stop.wait(TROUBLE_S)
+                    continue
                 if not busy:
                     self._rest(stop)
         finally:
@@ -314,7 +320,7 @@ class Watch:
 
     def _recovered(self) -> None:
         if self._trouble:
-            log.info("the database can be used again")
+            log.info("it works again")
             self._trouble = ""
 
     # -- housekeeping ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dqm.detector import Match
 from dqm.formats import Reader, UnreadableFile, open_file
 from dqm.formats.hdf5 import one_line
 from dqm.formats.identity import head_of, identity_of
@@ -44,6 +45,7 @@ class Taker:
     alive: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
+        self._match = Match(None, "")
         self.commits = Committer(self.store, self.now, self.sources.find)
 
     def take(self, file: DataFile, closed: bool = False) -> None:
@@ -179,7 +181,7 @@ class Taker:
 
     def _enter(self, file: DataFile, reader: Reader, head: str | None) -> DataFile:
         """Run, geometry and head of the file in the ledger; what was provisional is forgotten once the file is closed."""
-        match = self.sources.match(reader)
+        self._match = match = self.sources.match(reader)
         reader.detector = match.detector
         found = belonging(reader, file.root, self.settings.runs, file.start or _first_unix(reader))
         geometry = match.detector.name if match.detector else None
@@ -311,6 +313,8 @@ class Taker:
         if scan is None:  # only plots that had not seen it
             return {"next_look": None}
         faults = [*reader.faults, *scan.faults]
+        if self._match.detector is None and (scan.valid_data or self.sources.name != "auto"):
+            faults.append(self._match.reason)
         state = FileState.PARTIAL if reader.partial else FileState.DONE
         return {
             "state": state,

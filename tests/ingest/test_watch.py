@@ -654,7 +654,7 @@ def test_the_watch_says_trouble_with_its_database_once_and_goes_on_when_it_is_ov
         site.watch.run(stop)
     assert [record.message for record in caplog.records] == [
         "its disk is full; trying again every 5 s",
-        "the database can be used again",
+        "it works again",
     ]
     assert waits == [5.0, 5.0]
 
