@@ -151,7 +151,8 @@ def test_it_stops_in_peace(start: Start, number: int) -> None:
 
 
 def test_every_worker_tells_what_happens(start: Start, tmp_path: Path) -> None:
-    running = start(web__workers=3)
+    # who is given which worker, the kernel decides: each could take all
+    running = start(web__workers=3, web__threads=16)
     where = running.where()
     streams = [listen(where) for _ in range(6)]
     store = open_store(f"sqlite:///{tmp_path / 'data/larboard.sqlite'}", tmp_path / "data/states")

@@ -118,10 +118,14 @@ def is_locked(path: Path) -> bool:
             _, kind, _, mode, _, where, *_ = line.replace("->", "").split()
             if (kind, mode) == ("FLOCK", "WRITE") and where.rpartition(":")[2] == number:
                 return True
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), open(path, "rb", opener=_without_waiting) as file:
         whole = struct.pack(FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
         return struct.unpack(FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, whole))[0] == fcntl.F_WRLCK
     return False
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe waits for its writer
 
 
 def _is_marked_open(path: Path) -> bool:

@@ -486,8 +486,8 @@ def open_file(path: str | Path, detector: Any = None, provisional: bool = False)
         reader.close()
         raise UnreadableFile("is being written: it changed while it was opened", "growing")
     except UnreadableFile as error:
-        early = stamp_of(path) != before or is_locked(path) or (provisional and isinstance(error, EmptyFile))
-        if error.state == "quarantined" and early:
+        early = provisional and isinstance(error, EmptyFile)
+        if error.state == "quarantined" and (early or stamp_of(path) != before or is_locked(path)):
             raise _not_yet(error) from None
         if error.state != "growing" or not provisional:
             raise

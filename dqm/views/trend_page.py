@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
@@ -227,7 +226,9 @@ def _window(asked: Wanted, now: float, known: tuple[float, float] | None) -> tup
     length = SPANS[asked.span][1] if asked.span in SPANS else None
     if length is not None:
         until = asked.until if asked.until is not None else now
-        return until - length, until
+        # before the first point there is nothing to see: what there is gets the room
+        begun = min(first - 0.02 * (until - first) - 5, until - 60) if known else until - length
+        return max(until - length, begun), until
     since = asked.since if asked.since is not None else first
     until = asked.until if asked.until is not None else (last if asked.span == "all" else now)
     if until <= since:  # one point alone, or a start in the future
@@ -268,14 +269,13 @@ def newest(site: Site) -> float | None:
     return span[1] if span else None
 
 
-def csv_of(site: Site, asked: Wanted, now: float | None = None) -> str:
-    """Every point in the range (not thinned) as CSV: time, trend, unit, value, run, file."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("time", "trend", "unit", "value", "run", "file"))
-    now = time.time() if now is None else now
+def frame_of(site: Site, asked: Wanted, now: float | None = None) -> Any:
+    """Every point in the range (not thinned) as a pandas frame: time, trend, unit, value, run, file."""
+    import pandas as pd  # takes longer to load than a page
+
+    rows: list[tuple[str, str, str, float | None, str, str]] = []
     with site.store.read() as tx:
-        since, until = _window(asked, now, trends.span(tx))
+        since, until = _window(asked, time.time() if now is None else now, trends.span(tx))
         paths: dict[int, str] = {}
         for name in [name for name in trends.names(tx) if name.key in asked.names]:
             points = trends.points(tx, name.id, since, until, FETCHED)
@@ -283,10 +283,14 @@ def csv_of(site: Site, asked: Wanted, now: float | None = None) -> str:
                 if run := runs.get(tx, key):
                     paths |= {file.id: file.path for file in files.of_run(tx, run.id)}
             for point in points:
-                value = "" if point.value is None else repr(point.value)
                 path = paths.get(point.file_id, "").encode("utf-8", "replace").decode()
-                writer.writerow((exact(point.time), name.key, name.unit, value, point.run_key, path))
-    return out.getvalue()
+                rows.append((exact(point.time), name.key, name.unit, point.value, point.run_key, path))
+    return pd.DataFrame(rows, columns=["time", "trend", "unit", "value", "run", "file"])
+
+
+def csv_of(site: Site, asked: Wanted, now: float | None = None) -> str:
+    """`frame_of` as CSV; a value that is not known is empty."""
+    return frame_of(site, asked, now).to_csv(index=False, lineterminator="\n")
 
 
 def exact(unix: float) -> str:
