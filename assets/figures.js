@@ -85,9 +85,13 @@
     };
     figure.wanted = Number(element.dataset.version) || 0;
     figures.set(element, figure);
-    near.observe(element);
-    widths.observe(element);
+    look(element);
     element.style.height = `${placeHeight(element, recalledHeight(figure))}px`;
+  }
+
+  // anew, so that the observers tell what they see even when they have known the element before
+  function look(element) {
+    for (const observer of [near, widths]) { observer.unobserve(element); observer.observe(element); }
   }
 
   function forget(element) {
@@ -120,6 +124,7 @@
     const from = figure.element;
     figure.element = element;
     figures.set(element, figure);
+    look(element);
     if (from !== element || !figure.canvas) element.replaceChildren();
     if (figure.canvas) {
       element.replaceChildren(figure.canvas);
@@ -250,6 +255,8 @@
     if (!figure.canvas) canvas.on("plotly_relayout", (event) => rememberView(figure, event));
     figure.canvas = canvas;
     figure.etag = etag;
+    const log = document.getElementById("log-switch");
+    if (log && "toolbar" in figure.element.dataset) log.setAttribute("aria-pressed", (recallView(figure).yaxis || {}).type === "log");
   }
 
   function config(figure) {
@@ -434,11 +441,6 @@
     const type = log ? "log" : "linear";
     rememberView(figure, { "yaxis.type": type });
     redraw(figure);
-  };
-
-  larboard.isLog = () => {
-    const figure = figures.get(document.querySelector("#content [data-figure]"));
-    return Boolean(figure && (recallView(figure).yaxis || {}).type === "log");
   };
 
   document.querySelectorAll("[data-figure]").forEach(adopt);

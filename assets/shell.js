@@ -114,8 +114,6 @@
       return undefined;
     };
     settle();
-    const log = byId("log-switch");
-    if (log && larboard.isLog()) log.setAttribute("aria-pressed", "true");
   }
 
   function markNavigation() {

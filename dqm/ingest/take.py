@@ -195,7 +195,7 @@ class Taker:
             started_anew = bool(parts.of_file(tx, file.id)) and (closed or asked or geometry != file.geometry)
             if started_anew:
                 parts.forget(tx, file.id)
-            regrown = file.state in FINISHED and files.progress(tx, file.id) is not None and reader.closed_by_writer
+            regrown = file.state in FINISHED and files.progress(tx, file.id) is not None
             files.update(
                 tx, file.id, format=reader.kind.format, version=reader.kind.version, run_id=run_id, subrun=found.subrun,
                 head=head, geometry=geometry, provisional=reader.provisional,
@@ -212,7 +212,7 @@ class Taker:
 
     def _only_plots_lack(self, file: DataFile, reader: Reader) -> bool:
         """Whether a finished file is as it was, and only some plots have not seen it."""
-        return file.identity is not None and identity_of(reader) == file.identity
+        return file.identity is not None and reader.closed_by_writer and identity_of(reader) == file.identity
 
     def _plan(self, file: DataFile, reader: Reader) -> list[tuple[Cursor, list[type[Plot]], bool]]:
         """Passes over the file: (where to begin, plots, whether it is the pass that scans the file itself)."""
@@ -250,16 +250,24 @@ class Taker:
             if now - told >= 1:
                 self.alive()
                 told = now
-        whole = identity is not None and not reader.stopped
+        abandoned = self._abandoned(file, reader, start)
+        whole = (identity is not None and not reader.stopped and reader.closed_by_writer) or abandoned
         nothing = reader.cursor.row == start.row and all(
             element.name in counting.before for element in counting.elements
         )
-        if nothing and not whole and file.rows_done:
+        if nothing and not whole and file.rows_done and file.state not in FINISHED:
             with self.store.begin() as tx:  # nobody need draw anything anew
                 files.update(tx, file.id, **self._still(counting, FileState.GROWING, self.now()))
             return
-        outcome = self._done(counting, identity) if whole else self._still(counting, FileState.GROWING, self.now())
+        outcome = (
+            self._done(counting, identity, abandoned) if whole else self._still(counting, FileState.GROWING, self.now())
+        )
         self.commits.save(counting, outcome, complete=whole)
+
+    def _abandoned(self, file: DataFile, reader: Reader, start: Cursor) -> bool:
+        """Whether a file that was never closed has been still for so long that nothing more is expected of it."""
+        still = self.now() - file.changed > self.settings.ingest.patience_s and reader.cursor.row == start.row
+        return still and not reader.closed_by_writer and not reader.provisional and file.state not in FINISHED
 
     def _scan(self, file: DataFile) -> Scan:
         with self.store.read() as tx:
@@ -302,12 +310,10 @@ class Taker:
         reason = "is being written"
         if reader.provisional:
             reason = "is being written without SWMR: shown provisionally, counted anew when it is closed"
-        elif not reader.closed_by_writer and now - file.changed > self.settings.ingest.patience_s:
-            reason = "its writer has not closed it, and it does not grow: counted as far as it goes"
         values = {"state": state, "reason": reason if state is FileState.GROWING else "", "next_look": now + look}
         return values | {"attempts": quiet, "progress": _progress(counting), "faults": reader.faults}
 
-    def _done(self, counting: Counted, identity: str | None) -> dict[str, Any]:
+    def _done(self, counting: Counted, identity: str | None, abandoned: bool) -> dict[str, Any]:
         """What the ledger says of a file that is read to its end."""
         file, reader, scan = counting.file, counting.reader, counting.scan
         if scan is None:  # only plots that had not seen it
@@ -315,7 +321,9 @@ class Taker:
         faults = [*reader.faults, *scan.faults]
         if self._match.detector is None and (scan.valid_data or self.sources.name != "auto"):
             faults.append(self._match.reason)
-        state = FileState.PARTIAL if reader.partial else FileState.DONE
+        if abandoned:
+            faults.insert(0, "its writer never closed it, and it does not grow: counted as far as it goes")
+        state = FileState.PARTIAL if reader.partial or abandoned else FileState.DONE
         return {
             "state": state,
             "reason": "; ".join(faults),

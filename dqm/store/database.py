@@ -70,7 +70,7 @@ def open_store(url: str, states_directory: Path, *, migrate: bool = False) -> St
         if migrate or (store.is_sqlite and not _has_tables(store)):
             upgrade(store)
         else:
-            _check_schema(store)
+            check_schema(store)
     except BaseException:
         store.close()
         raise
@@ -137,7 +137,7 @@ def _has_tables(store: Store) -> bool:
         return sa.inspect(connection).has_table("alembic_version")
 
 
-def _check_schema(store: Store) -> None:
+def check_schema(store: Store) -> None:
     with store.read() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     if current == _head():

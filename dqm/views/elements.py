@@ -64,7 +64,7 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC") -> Drawn:
             "being counted anew, or two hosts with different plug-ins",
             "unknown",
         )
-    key = (run.id, plot, element.version, zone, found.source, site.generation)
+    key = (run.id, plot, element.version, element.updated, zone, found.source, site.generation)
     kept = site.cache.get(key)
     if kept is None:
         kept = _draw(site, element, found, live, last, zone)

@@ -310,7 +310,7 @@ def changes(site: Site, after: int) -> News:
 
 def check_ready(site: Site) -> None:
     """Raises StoreProblem unless the database answers and has the tables of this version."""
-    database._check_schema(site.store)
+    database.check_schema(site.store)
 
 
 @dataclass(frozen=True)

@@ -585,7 +585,7 @@ from dqm.formats.writers import PacketWriter
 from dqm.formats import open_file
 with open_file(sys.argv[1]) as source:
     rows = source._file["packets"][:]
-writer, at = PacketWriter(sys.argv[2]), 0
+writer, at = PacketWriter(sys.argv[2], swmr=sys.argv[3] == "swmr"), 0
 for line in sys.stdin:
     verb, _, number = line.strip().partition(" ")
     if verb == "write":
@@ -601,8 +601,8 @@ for line in sys.stdin:
 class Writer:
     """Another process that has a file open, as a DAQ has."""
 
-    def __init__(self, source: Path, target: Path):
-        command = [sys.executable, "-c", WRITER, str(source), str(target)]
+    def __init__(self, source: Path, target: Path, swmr: bool = False):
+        command = [sys.executable, "-c", WRITER, str(source), str(target), "swmr" if swmr else ""]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
         )
@@ -612,6 +612,9 @@ class Writer:
         assert self._process.stdout
         print(what, file=self._process.stdin, flush=True)
         assert self._process.stdout.readline() == "done\n"
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def __enter__(self) -> Writer:
         return self
@@ -708,3 +711,22 @@ def wait_for(site: Site, topic: str, at_most_s: float = 30) -> None:
                 return
         threading.Event().wait(0.02)
     raise AssertionError(f"no notice of {topic} within {at_most_s} s")
+
+
+def test_a_file_that_its_writer_never_closed_is_counted_as_far_as_it_goes(site: Site) -> None:
+    made = take(site.folder / "made", raw=False)
+    target = site.root / made[0].name
+    with Writer(made[0], target, swmr=True) as writer:
+        writer.do("write 5000")
+        site.settle(times=1)
+        assert site.file(target.name).state == "growing"
+        writer.kill()
+    site.settle(seconds=400, times=4)
+    file = site.file(target.name)
+    assert (file.state, file.rows_done) == ("partial", 5000)
+    assert "its writer never closed it" in file.reason
+    with site.store.read() as tx:
+        run = runs.get(tx, "5")
+    assert run is not None
+    assert (run.growing, run.packets) == (0, 5000)
+    assert site.elements("5")["PacketRate"].trends["packets"].value == 5000

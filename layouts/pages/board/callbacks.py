@@ -9,6 +9,8 @@ from dash import Input, Output
 from dqm.views.board import board
 from dqm.views.live import Shared, StoreProblem
 from dqm.views.site import Site
+from layouts.components import steady
+from layouts.components.steady import tree_id, tree_of
 from layouts.components.words import failure
 from layouts.pages.board.layout import BOARD, board_of
 
@@ -17,15 +19,16 @@ TOPICS = ("run", "element", "file", "plots", "ingest")
 
 def register(app: Any, site: Site) -> None:
     shared = Shared(board)
+    steady.register(app, BOARD)
 
     @app.callback(
-        Output(BOARD, "children"),
+        Output(tree_id(BOARD), "data"),
         [Input(f"notice-{topic}", "data") for topic in TOPICS],
         Input("tick", "n_intervals"),
         prevent_initial_call=True,
     )
     def show_board(*_news: Any) -> Any:
         try:
-            return board_of(shared(site))
+            return tree_of(board_of(shared(site)))
         except StoreProblem as problem:
-            return failure("The board cannot be shown", str(problem))
+            return tree_of(failure("The board cannot be shown", str(problem)))

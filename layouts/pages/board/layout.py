@@ -11,6 +11,7 @@ from dqm.views.board import Board, Ingest, Line, board
 from dqm.views.site import Site
 from dqm.views.words import number
 from layouts.components.graph import figure_area, plot_link
+from layouts.components.steady import steady
 from layouts.components.words import WORDS, age, duration, empty, mark, moment, run_mark
 
 BOARD = "board"
@@ -21,7 +22,7 @@ SHOWN = 8
 
 
 def layout(site: Site, query: dict[str, str]) -> html.Div:
-    return html.Div(board_of(board(site)), id=BOARD)
+    return steady(BOARD, board_of(board(site)))
 
 
 def board_of(found: Board) -> list[Any]:

@@ -9,14 +9,18 @@ from dash import Input, Output, State, ctx, no_update
 from dqm.views.live import StoreProblem
 from dqm.views.run_page import plot_page
 from dqm.views.site import Site
+from layouts.components import steady
+from layouts.components.steady import tree_id, tree_of
 from layouts.components.words import failure
 from layouts.pages.plot.layout import BODY, SHOWN, plot_of
 from layouts.pages.run.callbacks import concerns
 
 
 def register(app: Any, site: Site) -> None:
+    steady.register(app, BODY)
+
     @app.callback(
-        Output(BODY, "children"),
+        Output(tree_id(BODY), "data"),
         Input("notice-element", "data"),
         Input("notice-run", "data"),
         Input("tick", "n_intervals"),
@@ -28,6 +32,6 @@ def register(app: Any, site: Site) -> None:
         if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
             return no_update
         try:
-            return plot_of(plot_page(site, key, plot), key, plot)
+            return tree_of(plot_of(plot_page(site, key, plot), key, plot))
         except StoreProblem as problem:
-            return [failure(f"Run {key} cannot be shown", str(problem))]
+            return tree_of(failure(f"Run {key} cannot be shown", str(problem)))

@@ -9,6 +9,7 @@ from dash import dcc, html
 from dqm.views.run_page import PlotPage, RunPage, plot_page
 from dqm.views.site import Site
 from layouts.components.graph import figure_area, plot_link
+from layouts.components.steady import steady
 from layouts.components.words import empty, extra, run_mark
 from layouts.pages.run.layout import cover_of, neighbours, no_run, numbers_table, run_link, wrong_words
 
@@ -16,7 +17,7 @@ BODY, SHOWN = "plot-body", "plot-shown"
 
 
 def layout(site: Site, query: dict[str, str], run: str, plot: str) -> html.Div:
-    shown = html.Div(plot_of(plot_page(site, run, plot), run, plot), id=BODY)
+    shown = steady(BODY, plot_of(plot_page(site, run, plot), run, plot))
     return html.Div([dcc.Store(id=SHOWN, data=[run, plot]), shown], className="enlarged")
 
 

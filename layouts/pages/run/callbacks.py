@@ -9,15 +9,18 @@ from dash import Input, Output, State, ctx, no_update
 from dqm.views.live import Shared, StoreProblem
 from dqm.views.run_page import LATEST, run_page
 from dqm.views.site import Site
+from layouts.components import steady
+from layouts.components.steady import tree_id, tree_of
 from layouts.components.words import failure
 from layouts.pages.run.layout import BODY, KEY, run_of
 
 
 def register(app: Any, site: Site) -> None:
     shared = Shared(run_page)
+    steady.register(app, BODY)
 
     @app.callback(
-        Output(BODY, "children"),
+        Output(tree_id(BODY), "data"),
         Input("notice-element", "data"),
         Input("notice-run", "data"),
         Input("notice-file", "data"),
@@ -30,9 +33,9 @@ def register(app: Any, site: Site) -> None:
         if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
             return no_update
         try:
-            return run_of(shared(site, key), key)
+            return tree_of(run_of(shared(site, key), key))
         except StoreProblem as problem:
-            return [failure(f"Run {key} cannot be shown", str(problem))]
+            return tree_of(failure(f"Run {key} cannot be shown", str(problem)))
 
 
 def concerns(key: str, triggered: Any, notices: dict[str, Any]) -> bool:

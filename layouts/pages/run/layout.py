@@ -12,13 +12,14 @@ from dqm.views.run_page import LATEST, Number, RunPage, Tile, run_page
 from dqm.views.site import Site
 from dqm.views.words import number
 from layouts.components.graph import figure_tile, plot_link
+from layouts.components.steady import steady
 from layouts.components.words import WORDS, age, duration, empty, extra, mark, moment, run_mark
 
 BODY, KEY = "run-body", "run-key"
 
 
 def layout(site: Site, query: dict[str, str], run: str) -> html.Div:
-    return html.Div([dcc.Store(id=KEY, data=run), html.Div(run_of(run_page(site, run), run), id=BODY)])
+    return html.Div([dcc.Store(id=KEY, data=run), steady(BODY, run_of(run_page(site, run), run))])
 
 
 def run_of(page: RunPage | None, key: str) -> list[Any]:
