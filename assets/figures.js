@@ -384,11 +384,13 @@
     resizing = setTimeout(() => [...figures.values()].filter((figure) => figure.resized && figure.canvas).forEach(redraw), 100);
   });
 
-  // from the layout as it came: Plotly narrows panels of a fixed shape for good
-  function redraw(figure) {
+  // from the layout as it came, and anew: Plotly narrows panels of a fixed shape for good, and keeps the room of a legend
+  async function redraw(figure) {
     figure.resized = false;
     setHeight(figure, figure.layout.height);
-    library.react(figure.canvas, figure.canvas.data, viewed(figure, figure.canvas.data, figure.canvas.layout), config(figure));
+    const { data, layout } = figure.canvas;
+    await library.newPlot(figure.canvas, data, viewed(figure, data, layout), config(figure));
+    figure.canvas.on("plotly_relayout", (event) => rememberView(figure, event));
   }
 
   window.addEventListener("resize", () => {
@@ -444,5 +446,7 @@
   };
 
   document.querySelectorAll("[data-figure]").forEach(adopt);
-  plotly().catch(() => {}); // it is large: on its way before the first figure is asked for
+  // it is large, and running it takes longer than anything else: begun before the first figure is asked for, but only on
+  // the board and the pages of runs; a table must not wait for it
+  if (/\/(runs\/.+)?$/.test(location.pathname)) plotly().catch(() => {});
 })();

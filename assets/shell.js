@@ -71,7 +71,7 @@
   }
 
   // a page that did not come is asked for anew once the server answers
-  larboard.askAgain = () => { if (root.dataset.late) show(); };
+  larboard.askAgain = () => { if (root.dataset.arriving) show(); };
 
   let shown = null;
   const clientside = {
@@ -244,22 +244,24 @@
     return Boolean(link);
   }
 
+  // the run of an enlarged plot, by its address: the page itself may still be on its way
+  const runOf = (path) => (/^(.*\/runs\/[^/]+)\/[^/]+$/.exec(path) || [])[1];
+
   // back to where one came from; from a link that was opened directly, up to the run
   function back() {
-    const up = byId("up");
+    const up = runOf(location.pathname);
     if (!up) return;
-    if (places.size && history.length > 1 && cameFrom(up)) history.back();
-    else up.click();
+    if (previous === up) history.back();
+    else larboard.go(up);
   }
 
   let previous = "";
-  const cameFrom = (up) => previous === new URL(up.href).pathname;
   const go = larboard.go;
   larboard.go = (url, replace) => {
-    // stepping through enlarged plots takes the place of the entry: Esc still goes back to the tiles
-    const steps = byId("up") && new URL(url, location.href).pathname.split("/").length === location.pathname.split("/").length;
-    if (!steps) previous = location.pathname;
-    go(url, replace || Boolean(steps));
+    // stepping through the enlarged plots of a run takes the place of the entry: Esc still goes back to the tiles
+    const [from, to] = [runOf(location.pathname), runOf(new URL(url, location.href).pathname)];
+    if (!from || !to) previous = location.pathname;
+    go(url, replace || Boolean(from && from === to));
   };
 
   let chord = 0;

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from dqm.records import ElementState
 from dqm.results import FileReport
+from dqm.store import runs
 from tests.browser.conftest import is_local
 from tests.browser.run_site import Running, reports, site_over
 from tests.filling import put
@@ -141,11 +142,11 @@ def test_a_run_that_comes_replaces_the_empty_board(
 
 
 def test_a_silent_monitor_and_old_data_are_loud(page: Page, site: Running) -> None:
-    from dqm.store.tables import runs, watchers
+    from dqm.store import tables
 
     with site.store.begin() as tx:
-        tx.execute(runs.update().values(updated=time.time() - 720))
-        tx.execute(watchers.update().values(beat=time.time() - 720))
+        tx.execute(tables.runs.update().values(updated=time.time() - 720))
+        tx.execute(tables.watchers.update().values(beat=time.time() - 720))
     opened(page, site)
     expect(page.get_by_role("alert")).to_contain_text("No ingest process has reported for 12 min")
     expect(page.locator(".notice.stale")).to_contain_text("No new data for 12 min")
@@ -234,6 +235,24 @@ def test_a_second_file_shows_without_a_reload(page: Page, site: Running, some_fi
     put(site.store, some_files[1], 17)
     expect(page.locator(".facts")).to_contain_text("2 files")
     assert page.evaluate("window.unchanged")
+
+
+def test_what_is_open_chosen_or_marked_stays_so_when_the_page_is_brought_up_to_date(page: Page, site: Running) -> None:
+    opened(page, site, "/runs/17")
+    page.locator("#numbers summary").click()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    chosen = page.locator(".tile:focus").get_attribute("id")
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('.verdict'))")
+    marked = page.evaluate("String(getSelection())")
+    page.evaluate("document.querySelector('.tile .figure').dataset.mine = 'yes'")
+    with site.store.begin() as tx:
+        runs.edit(tx, "17", "me", {"comment": "the pump was off"})
+    expect(page.locator(".comment")).to_have_text("the pump was off")
+    expect(page.locator("#numbers")).to_have_attribute("open", "")
+    assert page.locator(".tile:focus").get_attribute("id") == chosen
+    assert page.evaluate("String(getSelection())") == marked
+    assert page.locator(".figure[data-mine]").count() == 1
 
 
 def test_zoom_survives_an_update_and_a_reload(page: Page, site: Running) -> None:
@@ -414,6 +433,21 @@ def test_nothing_is_wider_than_the_window(page: Page, site: Running, path: str, 
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_a_figure_fits_its_place_when_that_changes(page: Page, site: Running) -> None:
+    opened(page, site, "/runs/17/IoGroupRate")
+    figure = page.locator(".figure")
+    expect(figure.locator(".main-svg").first).to_be_visible()
+    page.set_viewport_size({"width": 700, "height": 768})
+    width = "[document.querySelector('.figure').clientWidth, document.querySelector('.main-svg').clientWidth]"
+    page.wait_for_function(f"Math.abs({width}[0] - {width}[1]) <= 1 && {width}[0] < 700")
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.wait_for_function(f"Math.abs({width}[0] - {width}[1]) <= 1 && {width}[0] > 1000")
+    legend, plot = figure.locator(".legend").bounding_box(), figure.locator(".nsewdrag").bounding_box()
+    assert legend
+    assert plot
+    assert legend["y"] + legend["height"] <= plot["y"] + 1, "the legend lies above the plot"
+
+
 def test_there_is_a_toolbar_only_when_enlarged_and_never_an_upload(page: Page, site: Running) -> None:
     opened(page, site, "/runs/17")
     drawn(page, "PacketRate")
@@ -458,7 +492,7 @@ def test_a_page_that_does_not_come_is_late_and_comes_when_the_server_does(hardy_
     expect(page.locator("#live")).to_contain_text("NO ANSWER", timeout=15_000)
     page.keyboard.press("g")
     page.keyboard.press("p")
-    expect(page.locator("#late")).to_contain_text("This page has not come for 8 s", timeout=15_000)
+    expect(page.get_by_text("This page has not come for 8 s")).to_be_visible(timeout=15_000)
     site.start(port)
     expect(page).to_have_title(re.compile("^Plots"), timeout=20_000)
     expect(page.locator("#late")).to_be_hidden()
