@@ -323,9 +323,10 @@ def test_a_plug_in_that_is_dropped_in_is_named_and_goes_again(page: Page, site: 
     expect(page.locator(".without")).to_contain_text("A plot of mine")
     (plugins / "mine.py").write_text("raise RuntimeError('<b>no</b> licence')")
     site.touch("PacketRate")
-    expect(page.locator(".without")).to_contain_text("BROKEN mine: RuntimeError: <b>no</b> licence")
+    expect(page.locator("#tile-mine")).to_contain_text("BROKEN RuntimeError: <b>no</b> licence")
     (plugins / "mine.py").unlink()
     site.touch("PacketRate")
+    expect(page.locator("#tile-mine")).to_have_count(0)
     expect(page.locator(".without")).to_have_count(0)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from dash import dcc, html
 
 from dqm.records import Run
+from dqm.views.plot_list import Broken
 from dqm.views.run_page import LATEST, Number, RunPage, Tile, run_page
 from dqm.views.site import Site
 from dqm.views.words import number
@@ -115,11 +116,30 @@ def _comment(run: Run) -> Any:
 def _plots(page: RunPage) -> html.Div:
     if not page.tiles:
         return html.Div(
-            [empty("Plots of this run will be here", "None of its files has been counted yet."), _not_there(page)]
+            [
+                empty("Plots of this run will be here", "None of its files has been counted yet."),
+                *map(broken_tile, page.broken),
+            ]
         )
     look = "tiles stale" if page.state == "silent" else "tiles"
-    tiles = html.Div([tile_of(page.run, tile) for tile in page.tiles], className=look)
+    shown = {tile.plot for tile in page.tiles}
+    broken = [broken_tile(plugin) for plugin in page.broken if plugin.name not in shown]
+    tiles = html.Div([*broken, *[tile_of(page.run, tile) for tile in page.tiles]], className=look)
     return html.Div([tiles, _not_there(page)])
+
+
+def broken_tile(plugin: Broken) -> html.Article:
+    """A plug-in that could not be loaded: its reason, on a tile of its own."""
+    trace = html.Details([html.Summary("Traceback, for its author"), html.Pre(plugin.traceback)])
+    parts: list[Any] = [
+        html.Div([html.H3(plugin.name)], className="head"),
+        html.P(f"a plug-in of this site: {plugin.source}", className="cover"),
+        html.Div(
+            [html.P([mark("broken"), f" {plugin.reason}"]), *([trace] if plugin.traceback else [])], className="why-not"
+        ),
+    ]
+    attributes = extra(data_plot=plugin.name, data_state="broken", aria_label=plugin.name)
+    return html.Article(parts, id=f"tile-{plugin.name}", className="tile", **attributes)
 
 
 def tile_of(run: Run, tile: Tile) -> html.Article:
@@ -150,10 +170,7 @@ def wrong_words(number: Number) -> html.P:
 
 
 def _not_there(page: RunPage) -> Any:
-    rows: list[Any] = [
-        html.P([mark("broken"), f" {broken.name}: {broken.reason} ", html.A("more", href="/plots")])
-        for broken in page.broken
-    ]
+    rows: list[Any] = []
     if page.missing:
         rows.append(html.P([mark("unknown"), f" not counted for this run: {', '.join(page.missing)}"]))
     if not rows:
