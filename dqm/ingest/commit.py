@@ -221,6 +221,10 @@ class Committer:
         with self.store.begin() as tx:
             beaten = _beaten(tx, file) if complete and not file.counted else []
             waits = not complete and not file.counted and bool(_beaten(tx, file))
+            whole = [twin for twin in beaten if twin.state is FileState.DONE]
+            if whole and outcome.get("state") is FileState.PARTIAL:
+                self._stand_back(tx, counting, whole[0], outcome)
+                return
             if scan is not None:
                 times = {"start": scan.first_unix, "end": scan.last_unix} if scan.first_unix is not None else {}
                 values = {"rows_done": scan.rows, "counted": not waits, **times, **outcome}
@@ -249,6 +253,14 @@ class Committer:
             ]
             runs.recount(tx, file.run_id, worst(judged), self.now())
         counting.file = now
+
+    def _stand_back(self, tx: Any, counting: Counted, twin: DataFile, outcome: dict[str, Any]) -> None:
+        """A damaged file does not take the place of a whole one of the same datum."""
+        name = twin.path.rpartition("/")[2]
+        reason = f"is damaged ({outcome['reason']}); its datum is counted from {name}, which is whole"
+        values = outcome | {"state": FileState.SAME, "reason": reason, "same_as": twin.id, "counted": False}
+        files.update(tx, counting.file.id, **values)
+        parts.forget(tx, counting.file.id)
 
     def _write_draft(self, tx: Any, counting: Counted, file: DataFile, draft: _Draft, visible: bool) -> None:
         part, element = draft.part, draft.element

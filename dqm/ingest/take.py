@@ -22,7 +22,7 @@ from dqm.ingest.merging import StatesDropped
 from dqm.ingest.oneshot import Sources
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part
 from dqm.settings import Settings
-from dqm.store import Store, files, geometries, parts, runs
+from dqm.store import Store, files, geometries, parts, runs, trends
 from plots.base import Increment, MergeablePlot, Plot, load_figure
 
 OLD_S = 60.0
@@ -144,8 +144,8 @@ class Taker:
             mine, other = RANK.get(reader.kind.format, 0), RANK.get(twin.format, 0)
             if mine > other and reader.closed_by_writer:
                 continue  # counted beside the scenes; when it is whole it takes the place
-            if mine == other and file.counted and (file.rows_done, -file.id) > (twin.rows_done, -twin.id):
-                continue
+            if mine == other and file.counted and file.id < twin.id:
+                continue  # both were counted before they could be told to be one: the other gives way
             what = "a form" if mine != other else "a copy or the beginning"
             self._same(file, twin, head, reader, f"is {what} of the datum in {Path(twin.path).name}, which is counted")
             return True
@@ -159,6 +159,10 @@ class Taker:
                 tx, file.id, state=FileState.SAME, reason=reason, same_as=twin.id, counted=False, next_look=look,
                 rows=reader.rows, start=twin.start, end=twin.end, **values,
             )  # fmt: skip
+            if file.counted and file.run_id is not None:
+                parts.forget(tx, file.id)
+                trends.forget(tx, file.id)
+                self.commits.rebuild(tx, file.run_id, self.plots())
 
     def _moved(self, file: DataFile, twin: DataFile) -> None:
         """The same file under a new name: the row that is counted goes with it."""

@@ -730,3 +730,39 @@ def test_a_file_that_its_writer_never_closed_is_counted_as_far_as_it_goes(site: 
     assert run is not None
     assert (run.growing, run.packets) == (0, 5000)
     assert site.elements("5")["PacketRate"].trends["packets"].value == 5000
+
+
+def test_a_damaged_packet_file_does_not_take_the_place_of_a_whole_raw_file(site: Site, once: dict) -> None:
+    take(site.root / "raw", packets=False)
+    site.settle()
+    for path in take(site.folder / "made", raw=False):
+        damaged = site.root / path.name
+        with open_file(path) as source, PacketWriter(damaged, compression="gzip", chunk_rows=500) as writer:
+            writer.write(source._file["packets"][:].astype(PACKET_DTYPE))
+            place = writer._packets.id.get_chunk_info(5)
+        with damaged.open("r+b") as file:
+            file.seek(place.byte_offset + 20)
+            file.write(b"\xff" * 40)
+        age(damaged)
+    site.settle()
+    assert site.bases("5") == once
+    assert {name[:6]: state for name, state in site.states().items()} == {"binary": "done", "packet": "same"}
+    assert "is damaged (rows 2,500 to 2,999 cannot be read" in site.file(damaged.name).reason
+
+
+def test_a_growing_file_with_two_names_is_counted_once(site: Site, once: dict) -> None:
+    made = take(site.folder / "made", raw=False)
+    shutil.copy2(made[1], site.root)
+    with open_file(made[0]) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    target = site.root / made[0].name
+    with PacketWriter(target, swmr=True) as writer:
+        (site.root / "other").mkdir()
+        os.link(target, site.root / "other" / target.name)
+        for piece in (rows[:10], rows[10:2000], rows[2000:]):
+            writer.write(piece)
+            site.settle(times=2)
+    site.settle(seconds=40)
+    assert site.bases("5") == once
+    with site.store.read() as tx:
+        assert sorted(file.state for file in files.search(tx)) == ["done", "done", "same"]
