@@ -157,6 +157,8 @@
     window.dash_clientside.set_props("theme", { data: name });
   }
 
+  let told = "UTC"; // what the store of the layout begins with: pages need not be made twice
+
   function setZone(name) {
     root.dataset.zone = name;
     const button = byId("zone-switch");
@@ -164,7 +166,8 @@
     button.querySelectorAll("span").forEach((choice) => choice.setAttribute("aria-current", choice.dataset.name === name));
     larboard.showTimes();
     larboard.tellState();
-    window.dash_clientside.set_props("zone", { data: name });
+    if (name !== told) window.dash_clientside.set_props("zone", { data: name });
+    told = name;
   }
 
   const other = (name) => (name === "UTC" ? byId("shell").dataset.zone : "UTC");
