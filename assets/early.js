@@ -10,3 +10,5 @@
   root.dataset.zone = recall("larboard-zone") || "UTC";
   root.dataset.nav = recall("larboard-nav") || (window.innerWidth < 900 ? "folded" : "open");
 })();
+// the largest script is wanted at once where figures are, and elsewhere only when nothing else is to be done
+if (/\/(runs\/.+)?$/.test(location.pathname)) document.getElementById("plotly").rel = "preload";

@@ -30,8 +30,8 @@ INDEX = """<!DOCTYPE html>
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>{%title%}</title>
     <link rel="icon" type="image/svg+xml" href="ASSETS/favicon.svg">
+    <link id="plotly" rel="prefetch" as="script" href="PLOTLY">
     <script src="ASSETS/early.js"></script>
-    <link id="plotly" rel="preload" as="script" href="PLOTLY">
     {%css%}
   </head>
   <body>
