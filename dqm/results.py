@@ -12,6 +12,11 @@ from dqm.detector import Detector
 from plots.base import Increment, Plot, State, Trend
 
 
+def plain(text: str) -> str:
+    """A text that any database and any page can hold, whatever a plug-in wrote."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 @dataclass
 class Element:
     """One plot of one file: its figure and trends, or why there are none.
@@ -45,9 +50,9 @@ class Element:
 
     def fail(self, doing: str, error: BaseException) -> None:
         """Marks the element broken; nothing of what it showed is kept, since it may be wrong."""
-        text = " ".join(str(error).split())
+        text = " ".join(plain(str(error)).split())
         self.broken = f"{doing}: {type(error).__name__}{': ' + text if text else ''}"
-        self.traceback = "".join(traceback.format_exception(error))
+        self.traceback = plain("".join(traceback.format_exception(error)))
         self.state, self.figure, self.trends = None, None, {}
 
 

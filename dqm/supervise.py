@@ -25,6 +25,7 @@ class _Child:
     arguments: list[str]
     environment: Mapping[str, str]
     process: subprocess.Popen | None = None
+    starts: int = 0
     failures: int = 0
     began: float = 0.0
     again: float = 0.0
@@ -36,6 +37,7 @@ class _Child:
             command, env={**os.environ, **self.environment}, start_new_session=True, preexec_fn=_die_with(os.getpid())
         )
         self.began = time.monotonic()
+        self.starts += 1
 
 
 @dataclass
@@ -72,8 +74,8 @@ class Family:
         code = child.process.poll()
         if code is None:
             return None
-        if code == BAD_INPUT:
-            return BAD_INPUT  # it has said why
+        if code == BAD_INPUT and child.starts == 1 and now - child.began < HEALTHY_S:
+            return BAD_INPUT  # it has said why; later it may be a database that is away for a moment
         child.failures = 1 if now - child.began > HEALTHY_S else child.failures + 1
         wait = BACK_OFF_S[min(child.failures, len(BACK_OFF_S)) - 1]
         self.say(f"{child.name} ended with code {code}; it is started again in {wait:g} s")

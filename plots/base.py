@@ -76,6 +76,11 @@ class Trend:
             value = None
             object.__setattr__(self, "reason", self.reason or "not a finite number")
         object.__setattr__(self, "value", value)
+        for name in ("unit", "reason"):
+            text = getattr(self, name)
+            if not isinstance(text, str):
+                raise TypeError(f"a trend's {name} is {type(text).__name__}, expected text")
+            object.__setattr__(self, name, text.replace("\0", "").encode("utf-8", "replace").decode())
         for name in ("range", "warn", "alarm"):
             limits = getattr(self, name)
             whole = isinstance(limits, tuple) and len(limits) == 2

@@ -78,11 +78,16 @@ class Registry:
             self.plots[plot.__name__] = Found(plot, source)
 
     def _fail(self, name: str, source: str, error: BaseException) -> None:
-        trace = "".join(traceback.format_exception(error))
-        text = " ".join(str(error).split())
+        trace = _plain("".join(traceback.format_exception(error)))
+        text = " ".join(_plain(str(error)).split())
         self.broken.append(
             Broken(name, source, f"{type(error).__name__}: {text}" if text else type(error).__name__, trace)
         )
+
+
+def _plain(text: str) -> str:
+    """A text that any database and any page can hold, whatever a plug-in wrote."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def discover(directories: Iterable[Path] = ()) -> Registry:
@@ -231,6 +236,10 @@ def fault_of(plot: type[Plot]) -> str:
         return f"has fields = {plot.fields!r}, expected a tuple of names of columns"
     if not isinstance(plot.title, str) or not isinstance(plot.version, int):
         return "has a title that is no text, or a version that is no whole number"
+    if not 0 <= plot.version < 2**31:
+        return f"has version {plot.version}, expected a whole number from 0 to 2,147,483,647"
+    if plot.title != plot.title.encode("utf-8", "replace").decode() or "\0" in plot.title:
+        return "has a title with characters that no page can show"
     if not isinstance(plot.group, str) or not plot.group:
         return f'has group {plot.group!r}, expected a heading such as "Rates"'
     if plot.name is not Plot.name:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +15,8 @@ from dqm.ingest.engine import unknown_trends
 from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part, TrendValue
 from dqm.records import Element as RunElement
-from dqm.results import Element
-from dqm.store import Store, elements, files, geometries, parts, plugins, runs, trends
+from dqm.results import Element, plain
+from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, runs, trends
 from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend, check_figure
 
 DELTA_SHARE = 0.25
@@ -47,10 +49,16 @@ class _Draft:
     """Files that the new base of the run holds besides those that it held before."""
 
 
+class CannotRecount(Exception):
+    """A closed run cannot be counted anew: files that it was counted from are gone."""
+
+
 class Committer:
     """Writes what was counted. States are written first; the transaction only names them."""
 
     def __init__(self, store: Store, now: Callable[[], float], find_detector: Callable[[str, str, str], Any]):
+        self.fence: Callable[[Any], None] = lambda tx: None
+        """Raises when this process may not write any more."""
         self.store = store
         self.now = now
         self.merger = Merger(store)
@@ -58,6 +66,13 @@ class Committer:
         """(geometry id, name, directory) -> detector or None."""
         self.detectors: dict[str, Any] = {}
         """By geometry id, as they were met."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        """A transaction that writes, for the one process that leads."""
+        with self.store.begin() as tx:
+            self.fence(tx)
+            yield tx
 
     def save(self, counting: Counted, outcome: dict[str, Any], complete: bool = False) -> None:
         """Commits a pass as far as it is; `outcome` are columns of the file, `complete` says that it is at its end."""
@@ -100,7 +115,15 @@ class Committer:
             return _Draft(part, self._beside(made, before), own, [])
         assert isinstance(element.made, MergeablePlot)
         old = before is not None and (before.plot_version, before.geometry) != (made.plot_version, made.geometry)
-        if old and before is not None and before.base is not None and not self._all_have(counting, others, complete):
+        # files without one data packet fit no geometry: they must not decide for the run
+        fits_none = before is not None and before.geometry is None and before.plot_version == made.plot_version
+        if (
+            old
+            and not fits_none
+            and before is not None
+            and before.base is not None
+            and not self._all_have(counting, others, complete)
+        ):
             return _Draft(part, before, own, [])  # the old result stays until the new one is whole
         try:
             base, merged = self._base(element.made, made, element.state, others, file, detector, complete, anew=old)
@@ -121,6 +144,8 @@ class Committer:
         """An element that this file adds no state to: broken shows, unavailable only when no file gives any."""
         if before is not None and made.state is ElementState.UNAVAILABLE:
             return before
+        if before is not None and (before.plot_version, before.geometry) != (made.plot_version, made.geometry):
+            made = replace(made, base=None)  # a base of another version or geometry must never be gone on from
         return made if before is None or not made.mergeable or made.state is ElementState.BROKEN else before
 
     def _all_have(self, counting: Counted, others: list[Part], complete: bool) -> bool:
@@ -218,7 +243,7 @@ class Committer:
     def _write(self, counting: Counted, drafts: list[_Draft], outcome: dict[str, Any], complete: bool) -> None:
         file, scan = counting.file, counting.scan
         assert file.run_id is not None
-        with self.store.begin() as tx:
+        with self.begin() as tx:
             beaten = _beaten(tx, file) if complete and not file.counted else []
             waits = not complete and not file.counted and bool(_beaten(tx, file))
             whole = [twin for twin in beaten if twin.state is FileState.DONE]
@@ -239,6 +264,10 @@ class Committer:
                 )
                 trends.forget(tx, twin.id)
                 parts.forget(tx, twin.id)
+            if complete and scan is not None:
+                runs.reopen(
+                    tx, file.run_id
+                )  # of a closed run too: the states of its files are wanted again for a while
             now = files.by_id(tx, file.id)
             assert now is not None
             for draft in drafts:
@@ -277,65 +306,96 @@ class Committer:
         current = elements.get(tx, element.run_id, element.plot)
         if (current.version if current else 0) != element.version:
             raise elements.Overtaken(f"{element.run_key}/{element.plot}")
-        elements.save(tx, replace(element, rows=parts.rows(tx, element.run_id, element.plot)))
+        elements.save(
+            tx,
+            replace(element, rows=parts.rows(tx, element.run_id, element.plot, element.plot_version, element.geometry)),
+        )
 
     # -- anew -----------------------------------------------------------------------------------------------------
 
     def withdraw(self, file: DataFile, plots: Mapping[str, type[Plot]]) -> None:
         """A file that was done grows again: its part leaves the base of the run until it is done anew."""
-        with self.store.begin() as tx:
+        with self.begin() as tx:
             files.update(tx, file.id, state=FileState.READING, identity=None)
             for part in parts.of_file(tx, file.id).values():
                 parts.save(tx, replace(part, complete=False, merged=False))
             if file.run_id is not None:
                 self._rebuild(tx, file.run_id, plots)
 
-    def rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]]) -> None:
+    def rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]], only_added: bool = False) -> None:
         """Merges the elements of a run anew from the states of its files, in the transaction that took some away.
 
         Raises StatesDropped when they are not there any more: then the run must be counted anew (`recount_run`).
         """
-        self._rebuild(tx, run_id, plots)
+        self._rebuild(tx, run_id, plots, only_added)
         judged = [v for e in elements.of_run(tx, run_id).values() for v in map(judge, e.trends.values()) if v]
         runs.recount(tx, run_id, worst(judged), self.now())
 
-    def _rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]]) -> None:
+    def _rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]], only_added: bool = False) -> None:
         for element in elements.of_run(tx, run_id).values():
             plot = plots.get(element.plot)
             if plot is None or not element.mergeable or plot.version != element.plot_version:
                 continue
-            made = plot()
-            assert isinstance(made, MergeablePlot)
-            detector = self.detector(tx, element.geometry)
-            whole = self.merger.mergeable_parts(tx, run_id, made, element.geometry)
-            growing = [
-                part
-                for part in parts.of_run(tx, run_id, element.plot, finished=False)
-                if fits(part, made, element.geometry)
-            ]
-            state = self.merger.rebuilt(made, whole, detector)
-            base = self.merger.keep(state) if whole else None
-            for part in growing:
-                if part.base:
+            try:
+                self._rebuild_one(tx, element, plot, only_added)
+            except (StatesDropped, StoreProblem, elements.Overtaken):
+                raise
+            except PLUGIN_ERRORS as error:
+                text = " ".join(plain(str(error)).split())
+                broken = replace(element, base=None, state=ElementState.BROKEN, reason=f"merging: {text}", trends={})
+                elements.save(tx, replace(broken, updated=self.now()))
+
+    def _rebuild_one(self, tx: Any, element: RunElement, plot: type[Plot], only_added: bool) -> None:
+        made = plot()
+        assert isinstance(made, MergeablePlot)
+        detector = self.detector(tx, element.geometry)
+        whole = self.merger.mergeable_parts(tx, element.run_id, made, element.geometry)
+        growing = [
+            part
+            for part in parts.of_run(tx, element.run_id, element.plot, finished=False)
+            if fits(part, made, element.geometry)
+        ]
+        if only_added and any(part.merged and part.base is None for part in whole):
+            state = self.merger.base(made, element.base, detector)  # of a closed run: what was merged stays
+            for part in whole:
+                if not part.merged:
                     state.merge(self.merger.of_part(made, part, detector))
-            parts.mark_merged(tx, [part.file_id for part in whole], element.plot, True)
-            rows = parts.rows(tx, run_id, element.plot)
-            provisional = any(part.provisional for part in growing)
-            values = as_values(made.read_trends(state))
-            elements.save(
-                tx, replace(element, base=base, rows=rows, trends=values, provisional=provisional, updated=self.now())
-            )
+        else:
+            state = self.merger.rebuilt(made, whole, detector)
+        base = self.merger.keep(state) if whole else None
+        for part in growing:
+            if part.base:
+                state.merge(self.merger.of_part(made, part, detector))
+        parts.mark_merged(tx, [part.file_id for part in whole], element.plot, True)
+        rows = parts.rows(tx, element.run_id, element.plot, element.plot_version, element.geometry)
+        provisional = any(part.provisional for part in growing)
+        values = as_values(made.read_trends(state))
+        elements.save(
+            tx, replace(element, base=base, rows=rows, trends=values, provisional=provisional, updated=self.now())
+        )
 
     def recount_run(self, run_id: int) -> None:
-        """Sends all files of a run through all plots again: what each gave was dropped when the run was closed."""
-        with self.store.begin() as tx:
-            for file in files.of_run(tx, run_id):
-                if file.counted and file.state is not FileState.GONE:
+        """Sends all files of a run through all plots again: what each gave was dropped when the run was closed.
+
+        Raises CannotRecount, and changes nothing, when some of them are not there any more.
+        """
+        with self.begin() as tx:
+            counted = [file for file in files.of_run(tx, run_id) if file.counted]
+            lost = [file for file in counted if not os.path.exists(file.path) and self._is_dropped(tx, file)]  # noqa: PTH110
+            if lost:
+                raise CannotRecount(
+                    f"{len(lost)} files of its run are gone: what was counted of the run stays as it was"
+                )
+            for file in counted:
+                if file.state is not FileState.GONE:
                     parts.forget(tx, file.id)
                     files.recount(tx, file.id, "its run is counted anew")
             runs.forget_elements(tx, run_id)
             runs.reopen(tx, run_id)
             runs.recount(tx, run_id)
+
+    def _is_dropped(self, tx: Any, file: DataFile) -> bool:
+        return any(part.merged and part.base is None for part in parts.of_file(tx, file.id).values())
 
     def detector(self, tx: Any, geometry: str | None) -> Any:
         """The detector of a geometry id: one that was met here, or one that lies where it did."""

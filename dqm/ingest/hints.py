@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Hints(FileSystemEventHandler):
         """Watches the directories that are there and were not watched; gives sentences about those that cannot be."""
         problems = []
         for directory in directories:
-            if not directory.is_dir():
+            if not os.path.isdir(directory):  # noqa: PTH112
                 self._watched.discard(directory)
                 continue
             if directory in self._watched:

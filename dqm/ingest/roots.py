@@ -50,8 +50,8 @@ class Roots:
         """Every data file of every root."""
         seen = Seen()
         for root in self.directories:
-            if not root.is_dir():
-                what = "is not a directory" if root.exists() else "is not there"
+            if not os.path.isdir(root):  # noqa: PTH112 (Path.is_dir raises ESTALE, EACCES, EIO)
+                what = "is not a directory" if os.path.lexists(root) else "is not there"
                 seen.problems.append(f"data root {root} {what}; looked for again all the time")
                 continue
             seen.searched.append(str(root))

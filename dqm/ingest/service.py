@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,10 +28,15 @@ log = logging.getLogger("larboard.watch")
 BEAT_S = 2.0
 LEASE_S = 15.0
 PLUGINS_S = 1.0
+NOTED_AT_ONCE = 200
 HOUSEKEEPING_S = 60.0
 FORGET_WATCHER_S = 24 * 3600.0
 TROUBLE_S = 5.0
 NO_ROOTS = "no data roots are set: name them in larboard.toml, [ingest] roots = [...]"
+
+
+class LostLead(StoreProblem):
+    """Another process leads: nothing that was worked out before it took over may be written."""
 
 
 class Shelf(Protocol):
@@ -64,7 +70,9 @@ class Watch:
         self.roots = Roots([path.absolute() for path in settings.ingest.roots], settings.ingest.patterns)
         self.hints = Hints()
         self.taker = Taker(store, sources, settings, self._plots, now, self._alive)
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.taker.commits.fence = self._still_lead
+        # not only host and process: containers may have the same of both
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self.started = now()
         self.leads = False
         self.problems: list[str] = []
@@ -74,6 +82,8 @@ class Watch:
         self._pace = _Pace()
         self._state = "starting"
         self._next = {"beat": 0.0, "scan": 0.0, "plugins": 0.0, "housekeeping": 0.0}
+        self._last = 0.0
+        self._fill = True
         self._trouble = ""
 
     # -- the loop -------------------------------------------------------------------------------------------------
@@ -85,6 +95,8 @@ class Watch:
                 try:
                     busy = self.step()
                     self._recovered()
+                    if not busy:
+                        self._rest(stop)
                 except StoreProblem as error:
                     self._say_trouble(str(error))
                     stop.wait(TROUBLE_S)
@@ -95,8 +107,6 @@ class Watch:
                     self._say_trouble(f"unexpected: {type(error).__name__}: {error}")
                     stop.wait(TROUBLE_S)
                     continue
-                if not busy:
-                    self._rest(stop)
         finally:
             self.hints.close()
             self._leave()
@@ -109,6 +119,9 @@ class Watch:
 
     def step(self) -> bool:
         """Does what is due; True when there may be more to do at once."""
+        if self.now() < self._last - 1:  # the clock was set back: what was due is due now
+            self._next = dict.fromkeys(self._next, 0.0)
+        self._last = self.now()
         self._beat_if_due()
         if not self.leads:
             return False
@@ -149,7 +162,11 @@ class Watch:
         with self.store.read() as tx:
             known = files.marks(tx)
         self._note(
-            [s for path, s in seen.files.items() if known.get(path, (0, -1, -1, ""))[1:3] != (s.size, s.mtime_ns)]
+            [
+                s
+                for path, s in seen.files.items()
+                if known.get(path, (0, -1, -1, ""))[1:3] != (s.size, s.mtime_ns) or known[path][3] == FileState.GONE
+            ]
         )
         self._note_gone([path for path in gone(known, seen) if known[path][3] != FileState.GONE])
         # a missing root may come back any moment
@@ -174,10 +191,17 @@ class Watch:
         self._note_gone([path for path in self_known if not Path(path).exists()])
 
     def _note(self, sightings: Iterable[Sighting]) -> None:
-        """Puts what was seen in the ledger, to be looked at."""
+        """Puts what was seen in the ledger, to be looked at; some hundred at once, with signs of life between."""
+        waiting = list(sightings)
+        for start in range(0, len(waiting), NOTED_AT_ONCE):
+            self._note_some(waiting[start : start + NOTED_AT_ONCE])
+            if len(waiting) > NOTED_AT_ONCE:
+                self._beat_if_due()
+
+    def _note_some(self, sightings: list[Sighting]) -> None:
         now = self.now()
-        for sighting in sightings:
-            with self.store.begin() as tx:
+        with self.taker.commits.begin() as tx:
+            for sighting in sightings:
                 row = files.at(tx, sighting.path)
                 if row is None:
                     files.add(tx, sighting.path, sighting.root, sighting.size, sighting.mtime_ns, sighting.inode, now)
@@ -188,6 +212,7 @@ class Watch:
                 values: dict[str, Any] = {"size": sighting.size, "mtime_ns": sighting.mtime_ns, "inode": sighting.inode}
                 if row.state is FileState.GONE:
                     values["state"] = FileState.DONE if row.counted else FileState.WAITING
+                    values["reason"] = "; ".join(row.faults) if row.counted else ""
                 if changed:
                     values |= {"changed": now, "attempts": 0}
                 files.update(tx, row.id, **values, next_look=now)
@@ -195,7 +220,7 @@ class Watch:
     def _note_gone(self, paths: Iterable[str]) -> None:
         """Files that went away: what was counted of them stays, for the data were taken."""
         for path in paths:
-            with self.store.begin() as tx:
+            with self.taker.commits.begin() as tx:
                 row = files.at(tx, path)
                 if row is None:
                     continue
@@ -204,7 +229,7 @@ class Watch:
                 if row.counted and row.state not in FINISHED and row.run_id is not None:
                     for part in parts.of_file(tx, row.id).values():
                         parts.save(tx, replace(part, complete=not part.provisional))
-                    self.taker.commits.rebuild(tx, row.run_id, self._plots())
+                    self.taker.commits.rebuild(tx, row.run_id, self._plots(), only_added=True)
 
     def _take_one(self) -> bool:
         """Takes the newest file that is due; what is due after it follows in the next step."""
@@ -238,21 +263,26 @@ class Watch:
             after = files.by_id(tx, before.id)
         if after is None or (after.state, after.reason) == (before.state, before.reason):
             return
+        self._fill = self._fill or after.state in FINISHED
         name = after.path.rpartition("/")[2]
         rows = f", {after.rows_done:,} packets" if after.counted else ""
         log.info("%s: %s%s%s (%.2f s)", name, after.state, rows, f": {after.reason}" if after.reason else "", seconds)
 
     def _fill_up(self) -> bool:
         """With nothing else to do: a file that some plot has not seen, newest first."""
+        if not self._fill:
+            return False
         for name, plot in self._plots().items():
             with self.store.read() as tx:
-                lacking = [i for i in parts.lacking(tx, name, plot.version, 50) if (name, i) not in self._in_vain]
+                some = parts.lacking(tx, name, plot.version, 50 + len(self._in_vain))
+                lacking = [i for i in some if (name, i) not in self._in_vain]
                 file = files.by_id(tx, lacking[0]) if lacking else None
             if file is not None:
                 # if it cannot be read now it must not be tried without end; the next housekeeping tries it again
                 self._in_vain.add((name, file.id))
                 self._take(file, True)
                 return True
+        self._fill = False  # until a plot changes, a file is done, or the house is kept
         return False
 
     # -- plots ----------------------------------------------------------------------------------------------------
@@ -276,6 +306,7 @@ class Watch:
             for name in mended:
                 parts.forget_broken(tx, name)
         self._in_vain.clear()
+        self._fill = True
         log.info("%d plots, %d broken", len(registry.plots), len(registry.broken))
 
     # -- signs of life --------------------------------------------------------------------------------------------
@@ -306,6 +337,11 @@ class Watch:
             self._next["scan"] = 0.0
         self._next["beat"] = now + BEAT_S
 
+    def _still_lead(self, tx: Any) -> None:
+        if not watchers.holds(tx, self.name):
+            self.leads = False
+            raise LostLead("another ingest took over while this one was busy; what was read since is dropped")
+
     def _leave(self) -> None:
         try:
             with self.store.begin() as tx:
@@ -330,12 +366,13 @@ class Watch:
         now = self.now()
         self._next["housekeeping"] = now + HOUSEKEEPING_S
         self._in_vain.clear()
+        self._fill = True
         mergeable = [name for name, plot in self._plots().items() if issubclass(plot, MergeablePlot)]
         with self.store.begin() as tx:
             latest = runs.latest(tx)
             for run in runs.open_ones(tx):
                 quiet = now - run.updated > self.settings.ingest.close_run_s
-                if quiet and not run.growing and not run.unread and latest is not None and run.id != latest.id:
+                if quiet and not run.growing and latest is not None and run.id != latest.id:
                     parts.drop_states(tx, run.id, mergeable)
                     runs.close(tx, run.id)
             notices.prune(tx)

@@ -16,11 +16,12 @@ from dqm.formats.identity import head_of, identity_of
 from dqm.formats.reader import Cursor
 from dqm.formats.scan import Scan
 from dqm.ingest.belonging import belonging
-from dqm.ingest.commit import Committer, Counted
+from dqm.ingest.commit import CannotRecount, Committer, Counted
 from dqm.ingest.engine import feed, prepare
 from dqm.ingest.merging import StatesDropped
 from dqm.ingest.oneshot import Sources
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part
+from dqm.results import plain
 from dqm.settings import Settings
 from dqm.store import Store, files, geometries, parts, runs, trends
 from plots.base import Increment, MergeablePlot, Plot, load_figure
@@ -56,8 +57,25 @@ class Taker:
         except UnreadableFile as error:
             self._cannot(file, error)
         except StatesDropped:
-            assert file.run_id is not None
-            self.commits.recount_run(file.run_id)
+            self._recount_run(file)
+
+    def _recount_run(self, file: DataFile) -> None:
+        """What the file needs of its run was dropped when the run was closed: all of it is counted anew, if it can be."""
+        with self.store.read() as tx:  # the run may have been found only in this look
+            entered = files.by_id(tx, file.id)
+            have = parts.of_file(tx, file.id)
+        assert entered is not None
+        assert entered.run_id is not None
+        try:
+            self.commits.recount_run(entered.run_id)
+        except CannotRecount as error:
+            done = [part.rows_done for part in have.values() if part.complete]
+            state = FileState.DONE if done else FileState.SAME
+            with self.commits.begin() as tx:
+                files.update(
+                    tx, file.id, state=state, counted=bool(done), rows_done=max(done, default=0), reason=str(error),
+                    next_look=None,
+                )  # fmt: skip
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -74,7 +92,15 @@ class Taker:
             if not file.rows_done or self._lacks_plots(file):
                 self._count(file, reader, head, identity, final=True)
             else:
-                self._again(file, file.state, file.reason, None)  # touched, not changed
+                self._again(file, file.state, "; ".join(file.faults), None)  # touched, not changed
+            return
+        if (
+            file.state in FINISHED
+            and file.identity is None
+            and not reader.closed_by_writer
+            and self._as_it_was(file, reader)
+        ):
+            self._count(file, reader, head, None, final=True)  # never closed, and as long as it was
             return
         if self._rewritten(file, reader, head):
             self._replace(file)
@@ -105,18 +131,14 @@ class Taker:
             return True
         if not file.counted or file.provisional:
             return False
-        with self.store.read() as tx:
-            progress = files.progress(tx, file.id)
-        if progress is None:
+        lengths = self._lengths(file, reader)
+        if lengths is None:
             return file.state in FINISHED
-        before = Cursor.from_json(progress["cursor"])
-        length = reader.messages if reader.kind.format == "raw" else reader.rows  # type: ignore[attr-defined]
-        reached = before.message if reader.kind.format == "raw" else before.row
-        return (length or 0) < reached or (file.state in FINISHED and length == reached)
+        return lengths[0] < lengths[1] or (file.state in FINISHED and lengths[0] == lengths[1])
 
     def _replace(self, file: DataFile) -> None:
         """The row becomes history, and what was counted from it is taken back; a new row is due."""
-        with self.store.begin() as tx:
+        with self.commits.begin() as tx:
             files.retire(tx, file.id, FileState.REPLACED, "its name holds other content now")
             parts.forget(tx, file.id)
             same = [other for other in files.of_run(tx, file.run_id) if other.same_as == file.id] if file.run_id else []
@@ -146,13 +168,35 @@ class Taker:
                 continue  # counted beside the scenes; when it is whole it takes the place
             if mine == other and file.counted and file.id < twin.id:
                 continue  # both were counted before they could be told to be one: the other gives way
+            if mine == other and reader.closed_by_writer and twin.state in FINISHED and self._goes_beyond(reader, twin):
+                continue  # what is counted is only the beginning of this one; when it is whole it takes the place
             what = "a form" if mine != other else "a copy or the beginning"
             self._same(file, twin, head, reader, f"is {what} of the datum in {Path(twin.path).name}, which is counted")
             return True
         return False
 
+    def _goes_beyond(self, reader: Reader, twin: DataFile) -> bool:
+        """Whether a file holds more than what was counted of its twin."""
+        lengths = self._lengths(twin, reader)
+        return lengths is not None and twin.format == reader.kind.format and lengths[0] > lengths[1]
+
+    def _as_it_was(self, file: DataFile, reader: Reader) -> bool:
+        lengths = self._lengths(file, reader)
+        return lengths is not None and lengths[0] == lengths[1]
+
+    def _lengths(self, counted: DataFile, reader: Reader) -> tuple[int, int] | None:
+        """(rows that are there, rows that were read of `counted`); messages for raw files. None when nothing was read."""
+        with self.store.read() as tx:
+            progress = files.progress(tx, counted.id)
+        if progress is None:
+            return None
+        before = Cursor.from_json(progress["cursor"])
+        if reader.kind.format == "raw":
+            return reader.messages, before.message  # type: ignore[attr-defined]
+        return reader.rows or 0, before.row
+
     def _same(self, file: DataFile, twin: DataFile, head: str, reader: Reader, reason: str) -> None:
-        with self.store.begin() as tx:
+        with self.commits.begin() as tx:
             values = {"format": reader.kind.format, "version": reader.kind.version, "run_id": twin.run_id, "head": head}
             look = None if reader.closed_by_writer else self.now() + GROWING_LOOK_S * 6
             files.update(
@@ -166,9 +210,9 @@ class Taker:
 
     def _moved(self, file: DataFile, twin: DataFile) -> None:
         """The same file under a new name: the row that is counted goes with it."""
-        with self.store.begin() as tx:
+        with self.commits.begin() as tx:
             files.retire(tx, file.id, FileState.REPLACED, f"was {twin.path} before, and is counted as that")
-            state = FileState.PARTIAL if twin.faults else FileState.DONE
+            state = FileState.DONE if twin.state is FileState.GONE else twin.state
             values = {"path": file.path, "root": file.root, "mtime_ns": file.mtime_ns, "inode": file.inode}
             reason = "; ".join(twin.faults)
             files.update(tx, twin.id, **values, size=file.size, state=state, reason=reason, next_look=None)
@@ -178,8 +222,11 @@ class Taker:
     def _count(self, file: DataFile, reader: Reader, head: str | None, identity: str | None, final: bool) -> None:
         file = self._enter(file, reader, head)
         work = self._plan(file, reader)
-        for cursor, chosen, scans in work:
-            self._pass(file, reader, cursor, chosen, scans, identity if final else None)
+        # a growing file is finished in one commit: while plots stand at different rows they only catch up,
+        # the file's own pass last, and the next look finds them all in one group
+        behind = file.state not in FINISHED and len(work) > 1
+        for cursor, chosen, scans in sorted(work, key=lambda item: item[2]):
+            self._pass(file, reader, cursor, chosen, scans, identity if final else None, may_end=not behind)
         if not work:
             self._again(file, file.state, file.reason, None)
 
@@ -189,8 +236,11 @@ class Taker:
         reader.detector = match.detector
         found = belonging(reader, file.root, self.settings.runs, file.start or _first_unix(reader))
         geometry = match.detector.name if match.detector else None
-        with self.store.begin() as tx:
-            run_id = runs.ensure(tx, found.key, found.number, found.category, found.tags)
+        with self.commits.begin() as tx:
+            # a file stays in its run while something of it is counted there, though its time may be known better now
+            stays = file.run_id is not None and found.number is None and bool(parts.of_file(tx, file.id))
+            run_id = file.run_id if stays else runs.ensure(tx, found.key, found.number, found.category, found.tags)
+            assert run_id is not None
             if match.detector is not None:
                 self.commits.detectors[match.detector.geometry_id] = match.detector
                 geometries.note(tx, match.detector.geometry_id, match.detector.name, str(match.directory or ""))
@@ -237,7 +287,14 @@ class Taker:
         return [(cursor, chosen, not finished and row == here.row) for row, (cursor, chosen) in sorted(groups.items())]
 
     def _pass(
-        self, file: DataFile, reader: Reader, start: Cursor, chosen: list[type[Plot]], scans: bool, identity: str | None
+        self,
+        file: DataFile,
+        reader: Reader,
+        start: Cursor,
+        chosen: list[type[Plot]],
+        scans: bool,
+        identity: str | None,
+        may_end: bool = True,
     ) -> None:
         """Reads from `start` to the end once, for all `chosen` plots."""
         counting = Counted(file, reader, prepare(chosen, reader), self._scan(file) if scans else None)
@@ -254,14 +311,15 @@ class Taker:
             if now - told >= 1:
                 self.alive()
                 told = now
-        abandoned = self._abandoned(file, reader, start)
-        whole = (identity is not None and not reader.stopped and reader.closed_by_writer) or abandoned
+        abandoned = may_end and self._abandoned(file, reader, start)
+        whole = (may_end and (identity is not None and not reader.stopped and reader.closed_by_writer)) or abandoned
         nothing = reader.cursor.row == start.row and all(
             element.name in counting.before for element in counting.elements
         )
         if nothing and not whole and file.rows_done and file.state not in FINISHED:
-            with self.store.begin() as tx:  # nobody need draw anything anew
-                files.update(tx, file.id, **self._still(counting, FileState.GROWING, self.now()))
+            if values := self._still(counting, FileState.GROWING, self.now()):
+                with self.commits.begin() as tx:  # nobody need draw anything anew
+                    files.update(tx, file.id, **values)
             return
         outcome = (
             self._done(counting, identity, abandoned) if whole else self._still(counting, FileState.GROWING, self.now())
@@ -307,7 +365,7 @@ class Taker:
     def _still(self, counting: Counted, state: FileState, now: float) -> dict[str, Any]:
         """What the ledger says of a file that is not at its end."""
         file, reader = counting.file, counting.reader
-        if file.state in FINISHED:
+        if file.state in FINISHED or counting.scan is None:  # plots that lag behind do not move the file itself
             return {}
         quiet = file.attempts + 1 if counting.reader.cursor.row == file.rows_done else 0
         look = self._settle_s if reader.closed_by_writer else GROWING_LOOK_S * min(1 + quiet, 12)
@@ -362,16 +420,23 @@ class Taker:
 
     def _again(self, file: DataFile, state: FileState, reason: str, wait: float | None) -> None:
         look = None if wait is None else self.now() + wait
-        with self.store.begin() as tx:
+        with self.commits.begin() as tx:
             files.update(tx, file.id, state=state, reason=reason, next_look=look, attempts=file.attempts + 1)
 
     def give_up(self, file: DataFile, error: BaseException) -> None:
         """The last resort: nothing that is in a file may stop the next one."""
         reason = f"cannot be read: {type(error).__name__}: {one_line(error)}"
-        with self.store.begin() as tx:
+        with self.commits.begin() as tx:
             trace = traceback.format_exception(error)[-6:]
+            state = file.state if file.counted else FileState.QUARANTINED
+            look = self.now() + RETRY_S[-1] if file.counted and file.state not in FINISHED else None
             files.update(
-                tx, file.id, state=FileState.QUARANTINED, reason=reason, faults=[reason, *trace], next_look=None
+                tx,
+                file.id,
+                state=state,
+                reason=plain(reason),
+                faults=[plain(t) for t in (reason, *trace)],
+                next_look=look,
             )
 
 

@@ -4,6 +4,7 @@ One file per noun, one verb per function; each takes the connection of a transac
 write, ``with store.read() as tx`` to read.
 """
 
-from dqm.store.database import OldSchema, Store, StoreProblem, open_store
+from dqm.store.database import Store, open_store
+from dqm.store.problems import OldSchema, StoreProblem
 
 __all__ = ["OldSchema", "Store", "StoreProblem", "open_store"]

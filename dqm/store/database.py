@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
+from dqm.store.problems import OldSchema, StoreProblem
 from dqm.store.states import FileStates, RowStates, States
 
 BUSY_S = 10
@@ -21,14 +22,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # any 64-bit number; both sides of it are Larboard's
 NOTICE_LOCK, MIGRATION_LOCK = 0x4C41_5242_0001, 0x4C41_5242_0002
 POSTGRES_SCHEMA = "larboard"
-
-
-class StoreProblem(RuntimeError):
-    """The database cannot be used now; the message says why and what to do."""
-
-
-class OldSchema(StoreProblem):
-    """The tables are those of another version of Larboard."""
 
 
 class Store:
@@ -47,6 +40,8 @@ class Store:
     def begin(self) -> Iterator[Connection]:
         """A transaction that writes: all of it or nothing. On SQLite it waits its turn first (BEGIN IMMEDIATE)."""
         with _explained(), self._writing.begin() as connection:
+            if not self.is_sqlite:  # one order for all writers: this lock, then rows
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(NOTICE_LOCK)))
             yield connection
 
     @contextmanager

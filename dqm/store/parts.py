@@ -43,11 +43,13 @@ def of_run(tx: Connection, run_id: int, plot: str, *, finished: bool) -> list[Pa
     return [_part(row) for row in tx.execute(wanted.order_by(files.c.start, files.c.id))]
 
 
-def rows(tx: Connection, run_id: int, plot: str) -> int:
+def rows(tx: Connection, run_id: int, plot: str, version: int, geometry: str | None) -> int:
     """Rows of the run that a plot has counted."""
     total = sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows_done), 0)).join(files, files.c.id == parts.c.file_id)
     counted = (files.c.run_id == run_id) & files.c.current & files.c.counted & (parts.c.plot == plot)
-    return tx.scalar(total.where(counted, parts.c.state == ElementState.OK)) or 0
+    same = (parts.c.plot_version == version) & parts.c.geometry.is_not_distinct_from(geometry)
+    live = parts.c.complete | files.c.state.in_((FileState.GROWING, FileState.READING))
+    return tx.scalar(total.where(counted, same, live, parts.c.state == ElementState.OK)) or 0
 
 
 def mark_merged(tx: Connection, file_ids: Collection[int], plot: str, merged: bool) -> None:

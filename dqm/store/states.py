@@ -13,6 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from dqm.store.problems import StoreProblem
 from dqm.store.tables import states
 
 SUFFIX = ".npz"
@@ -51,6 +52,13 @@ class FileStates(States):
         return self.directory / address[:2] / (address[2:] + SUFFIX)
 
     def put(self, content: bytes) -> str:
+        try:
+            return self._put(content)
+        except OSError as error:
+            why = f"the states in {self.directory} cannot be written: {error.strerror or error}"
+            raise StoreProblem(f"{why}; nothing that was counted is lost") from error
+
+    def _put(self, content: bytes) -> str:
         address = address_of(content)
         path = self._path(address)
         if path.exists():

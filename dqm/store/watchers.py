@@ -69,3 +69,8 @@ def lead(tx: Connection, name: str, now: float, for_s: float) -> bool:
 def prune(tx: Connection, before: float) -> None:
     """Forgets processes that were not heard of since `before`."""
     tx.execute(watchers.delete().where(watchers.c.beat < before))
+
+
+def holds(tx: Connection, name: str) -> bool:
+    """Whether `name` has the lease at this moment, whatever its clock says (the row stays locked until the commit)."""
+    return tx.scalar(sa.select(leases.c.holder).where(leases.c.name == LEADER).with_for_update()) == name

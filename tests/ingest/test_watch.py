@@ -21,10 +21,13 @@ from hypothesis import strategies as st
 from dqm.formats import open_file
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter, RawWriter
+from dqm.ingest.oneshot import Sources
+from dqm.ingest.service import LostLead, Watch
 from dqm.records import ElementState
 from dqm.settings import RunRule
 from dqm.store import StoreProblem, files, notices, parts, runs, trends, watchers
-from tests.conftest import REPOSITORY
+from plots.discovery import Shelf
+from tests.conftest import REPOSITORY, packets_of
 from tests.ingest.watching import SHORT, Site, age, take
 
 
@@ -488,7 +491,7 @@ def test_a_root_that_vanishes_does_not_uncount_its_files(site: Site, once: dict)
 def test_only_one_watch_leads_and_another_takes_over_when_it_ends(site: Site) -> None:
     site.scan()
     other = site.new_watch()
-    other.name = "another"
+    site.scan()
     assert not other.step()
     assert not other.leads
     site.watch._leave()
@@ -766,3 +769,212 @@ def test_a_growing_file_with_two_names_is_counted_once(site: Site, once: dict) -
     assert site.bases("5") == once
     with site.store.read() as tx:
         assert sorted(file.state for file in files.search(tx)) == ["done", "done", "same"]
+
+
+def test_a_leader_that_was_away_too_long_writes_nothing_any_more(site: Site, once: dict) -> None:
+    """It hangs in the middle of a file; another takes over and finishes it; then the old one wakes."""
+    take(site.root, raw=False)
+    old = site.watch
+    old._next["scan"] = 0.0
+    old.step()
+    other = Watch(site.store, site.settings, Sources(), Shelf(), site.clock)
+    original = old.taker._pass
+
+    def hanging(*arguments: object, **options: object) -> None:
+        site.clock.now += 20
+        site.watch = other
+        site.settle()
+        original(*arguments, **options)  # type: ignore[arg-type]
+
+    old.taker._pass = hanging  # type: ignore[method-assign]
+    with site.store.begin() as tx:
+        file = files.search(tx)[0]
+        files.recount(tx, file.id, "asked for")
+    with pytest.raises(LostLead, match="another ingest took over"):
+        while old.step():
+            pass
+    assert not old.leads
+    site.settle()
+    assert site.bases("5") == once
+
+
+def test_a_file_that_is_renamed_when_it_is_whole_is_counted_to_its_end(site: Site, once: dict) -> None:
+    made = take(site.folder / "made", raw=False)
+    shutil.copy2(made[1], site.root)
+    with open_file(made[0]) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    target = site.root / made[0].name.replace("packet-", "packet_now-packet-")
+    with PacketWriter(target, swmr=True) as writer:
+        writer.write(rows[:1000])
+        site.settle(times=1)
+        assert site.file(target.name).rows_done == 1000
+        writer.write(rows[1000:])
+    target.rename(site.root / made[0].name)
+    site.settle()
+    assert site.bases("5") == once
+
+
+def test_a_growing_file_of_a_closed_run_that_goes_away_does_not_stop_the_watch(site: Site) -> None:
+    made = take(site.folder / "made", raw=False)
+    shutil.copy2(made[0], site.root)
+    take(site.root, number=6, run=replace(SHORT, seed=4, duration_s=2, start_unix=1_750_001_000), raw=False)
+    site.settle()
+    site.settle(seconds=5000)
+    with open_file(made[1]) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    late = site.root / made[1].name
+    with PacketWriter(late, swmr=True) as writer:
+        writer.write(rows[:1000])
+        site.settle(times=1)
+    late.unlink()
+    site.settle()
+    assert site.file(late.name).state == "gone"
+    take(site.root, number=9, run=replace(SHORT, seed=5, start_unix=1_750_002_000), raw=False)
+    site.settle()
+    assert len(site.elements("9")) == len(site.elements("5"))
+
+
+def test_packet_files_that_come_after_their_raw_run_was_closed_take_its_place(site: Site, once: dict) -> None:
+    take(site.root / "raw", packets=False)
+    take(site.root, number=6, run=replace(SHORT, seed=4, duration_s=2, start_unix=1_750_001_000), raw=False)
+    site.settle()
+    site.settle(seconds=5000)
+    take(site.root / "packets", raw=False)
+    site.settle(times=8)
+    assert site.bases("5") == once
+
+
+def test_a_closed_run_of_which_files_are_gone_keeps_what_was_counted(site: Site, once: dict) -> None:
+    paths = take(site.root, raw=False)
+    take(site.root, number=6, run=replace(SHORT, seed=4, duration_s=2, start_unix=1_750_001_000), raw=False)
+    site.settle()
+    site.settle(seconds=5000)
+    paths[0].unlink()
+    site.settle()
+    with site.store.begin() as tx:
+        files.recount(tx, site.file(paths[1].name).id, "asked for")
+    site.settle(times=8)
+    assert site.bases("5") == once
+    file = site.file(paths[1].name)
+    assert (file.state, file.counted) == ("done", True)
+    assert "1 files of its run are gone" in file.reason
+
+
+def test_states_that_cannot_be_written_stop_the_work_and_lose_nothing(
+    site: Site, once: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(site.root, raw=False)
+
+    def full(content: bytes) -> str:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store.states, "_put", full)
+        with pytest.raises(StoreProblem, match="cannot be written: No space left on device"):
+            site.settle()
+    site.settle()
+    assert site.bases("5") == once
+
+
+def test_a_plug_in_that_comes_while_a_file_grows_changes_nothing_for_the_others(tmp_path: Path, once: dict) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    site = Site(tmp_path, plugins=[plugins])
+    made = take(site.folder / "made", raw=False)
+    shutil.copy2(made[1], site.root)
+    with open_file(made[0]) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    with PacketWriter(site.root / made[0].name, swmr=True) as writer:
+        writer.write(rows[:2000])
+        site.settle(times=1)
+        (plugins / "mine.py").write_text(COUNTER)
+        writer.write(rows[2000:3000])
+        site.settle(times=2)
+        writer.write(rows[3000:])
+        site.settle(times=1)
+    site.settle()
+    found = site.elements("5")
+    with site.store.read() as tx:
+        run = runs.get(tx, "5")
+    assert run is not None
+    assert found["Mine"].trends["n"].value == run.packets == found["Mine"].rows
+    assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
+
+
+def test_a_new_version_that_broke_and_was_mended_does_not_add_to_the_old_one(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(COUNTER)
+    site = Site(tmp_path, plugins=[plugins])
+    take(site.root, raw=False)
+    site.settle()
+    second = COUNTER.replace("version = 1", "version = 2")
+    (plugins / "mine.py").write_text(second.replace("len(packets)", "1 // 0 if len(packets) else 0"))
+    site.settle()
+    assert site.elements("5")["Mine"].state == "broken"
+    (plugins / "mine.py").write_text(second)
+    site.settle()
+    mine = site.elements("5")["Mine"]
+    assert (mine.state, mine.trends["n"].value) == ("ok", mine.rows)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "raise ValueError(chr(0xd800) + chr(0))",
+        "return {'n': Trend(1, np.array([1]))}",
+        "return {'n': Trend(1, 'x', reason=chr(0xd800))}",
+    ],
+)
+def test_a_plug_in_with_odd_words_harms_nobody_else(tmp_path: Path, once: dict, fault: str) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(COUNTER.replace('return {"n": Trend(int(state["n"][0]), "packets")}', fault))
+    site = Site(tmp_path, plugins=[plugins])
+    take(site.root, raw=False)
+    site.settle()
+    assert set(site.states().values()) == {"done"}
+    assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
+
+
+def test_files_that_vanish_for_a_moment_come_back(site: Site, once: dict) -> None:
+    paths = take(site.root, raw=False)
+    site.settle()
+    for path in paths:
+        path.rename(site.folder / path.name)
+    site.settle()
+    assert set(site.states().values()) == {"gone"}
+    for path in paths:
+        (site.folder / path.name).rename(path)
+    site.settle()
+    assert set(site.states().values()) == {"done"}
+    assert site.file(paths[0].name).reason == ""
+    assert site.bases("5") == once
+
+
+def test_a_first_file_without_data_packets_does_not_decide_the_geometry(site: Site) -> None:
+    first = site.root / "packet-0000005-2025_06_15_15_06_38_UTC.h5"
+    with PacketWriter(first) as writer:
+        writer.write(packets_of(40, packet_type=6))
+    age(first, 1_700_000_500)
+    paths = take(site.folder / "made", raw=False)
+    site.settle()
+    for path in paths:
+        shutil.copy2(path, site.root)
+    site.settle()
+    rows = sum(open_file(path).rows or 0 for path in paths)
+    shown = site.elements("5")["PixelMap"]
+    assert shown.geometry is not None
+    assert shown.rows == rows
+    assert shown.trends["active_pixels"].value
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_watch(site: Site, once: dict) -> None:
+    site.settle()
+    site.clock.now -= 7200
+    take(site.root, raw=False)
+    for _ in range(4):
+        site.clock.now += 2
+        while site.watch.step():
+            pass
+    assert site.bases("5") == once

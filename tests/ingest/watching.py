@@ -46,7 +46,9 @@ class Site:
         self.watch = self.new_watch()
 
     def new_watch(self) -> Watch:
-        """A watch as after a restart: it knows nothing but the store."""
+        """A watch as after a kill and a restart: it knows nothing but the store, and the lease of the old one is over."""
+        if isinstance(self.clock, Clock):
+            self.clock.now += 20
         return Watch(self.store, self.settings, Sources(), Shelf(self.settings.plots.paths), self.clock)
 
     def scan(self) -> None:
