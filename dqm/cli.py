@@ -386,6 +386,9 @@ def init(
     """Writes a commented larboard.toml to start from."""
     from dqm.settings import example
 
+    for root in roots or []:
+        if not root.is_dir():
+            _note(f"{_shown(root)} is not there (yet)")
     text = example(json.dumps([str(root) for root in roots])) if roots else example()
     try:
         with file.open("x", encoding="utf-8") as new:
@@ -395,7 +398,7 @@ def init(
     except OSError as error:
         _fail(f"{_shown(file)} cannot be written: {error.strerror or error}")
     _say(f"written: {_shown(file)}")
-    _say("set [ingest] roots in it, then: larboard up")
+    _say("start it: larboard up" if roots else "set [ingest] roots in it, then: larboard up")
 
 
 @db_app.command("upgrade")

@@ -14,7 +14,7 @@ from werkzeug.routing import Map, MapAdapter, Rule
 
 from dqm.views.live import RunStrip, StoreProblem, last_notice, run_strip
 from dqm.views.site import Site
-from layouts.components.words import duration, empty, extra, failure, mark, run_mark
+from layouts.components.words import empty, extra, failure, mark, run_mark, so_far
 from layouts.pages import PAGES
 
 TOPICS = ("run", "element", "file", "plots", "ingest")
@@ -233,6 +233,8 @@ def strip_of(site: Site) -> Any:
 
 
 def _strip(strip: RunStrip) -> html.A:
-    how_long = duration(strip.start, None if strip.state == "running" else strip.end)
+    how_long = so_far(strip.start, strip.end, strip.updated, strip.state == "running")
     parts = [html.Span(f"Run {strip.key}", className="number"), run_mark(strip.state), how_long]
+    if not strip.monitored:
+        parts.append(mark("broken", "FILES ARE NOT READ"))
     return html.A(parts, href="/runs/latest", title="The newest run")

@@ -117,6 +117,11 @@ class LiveDetector:
             return self.first_run
         return max((parse_name(path).run or 0 for path in self.directory.rglob("*")), default=0) + 1
 
+    def after_the_last(self) -> int:
+        """A time [unix s] after all data that are there: a restart does not go back in time. 0 when there are none."""
+        starts = [name.start for path in self.directory.rglob("*") if (name := parse_name(path)).start]
+        return int(max(starts).timestamp()) + self.subrun_s + math.ceil(self.pause_s) if starts else 0
+
     @property
     def _raw_folder(self) -> Path:
         return self.directory / "raw"
@@ -142,7 +147,7 @@ class _Shift:
     def take(self, runs: int | None) -> None:
         """Takes runs with pauses between them."""
         live = self.live
-        first, clock_begins = live.next_run(), int(live.now()) - DAY_S
+        first, clock_begins = live.next_run(), max(int(live.now()) - DAY_S, live.after_the_last())
         for number in count(first) if runs is None else range(first, first + runs):
             if not self.wait(live.pause_s / live.speed if number > first else 0):
                 return

@@ -370,9 +370,10 @@ class Committer:
         rows = parts.rows(tx, element.run_id, element.plot, element.plot_version, element.geometry)
         provisional = any(part.provisional for part in growing)
         values = as_values(made.read_trends(state))
-        elements.save(
-            tx, replace(element, base=base, rows=rows, trends=values, provisional=provisional, updated=self.now())
-        )
+        well = (whole or growing) and not parts.any_broken(tx, element.run_id, element.plot)
+        state_now = {"state": ElementState.OK, "reason": "", "traceback": ""} if well else {}
+        shown = replace(element, base=base, rows=rows, trends=values, provisional=provisional, **state_now)  # type: ignore[arg-type]
+        elements.save(tx, replace(shown, updated=self.now()))
 
     def recount_run(self, run_id: int) -> None:
         """Sends all files of a run through all plots again: what each gave was dropped when the run was closed.

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dqm.ingest.hints import Hints
+from dqm.ingest.merging import StatesDropped
 from dqm.ingest.oneshot import Sources
 from dqm.ingest.roots import Roots, Sighting, gone
 from dqm.ingest.take import Taker
 from dqm.records import FINISHED, FileState, Plugin, Watcher
 from dqm.settings import Settings
-from dqm.store import Store, StoreProblem, files, notices, parts, plugins, runs, watchers
+from dqm.store import Store, StoreProblem, elements, files, notices, parts, plugins, runs, watchers
 from plots.base import MergeablePlot, Plot
 
 log = logging.getLogger("larboard.watch")
@@ -29,6 +30,8 @@ BEAT_S = 2.0
 LEASE_S = 15.0
 PLUGINS_S = 1.0
 NOTED_AT_ONCE = 200
+GROWING_REST = 3.0
+"""A growing file rests so many times as long as its last look took."""
 HOUSEKEEPING_S = 60.0
 FORGET_WATCHER_S = 24 * 3600.0
 TROUBLE_S = 5.0
@@ -78,6 +81,7 @@ class Watch:
         self.problems: list[str] = []
         self._watch_problems: list[str] = []
         self._closed: set[str] = set()
+        self._rests_until: dict[str, float] = {}
         self._in_vain: set[tuple[str, int]] = set()
         self._pace = _Pace()
         self._state = "starting"
@@ -215,7 +219,10 @@ class Watch:
                     values["reason"] = "; ".join(row.faults) if row.counted else ""
                 if changed:
                     values |= {"changed": now, "attempts": 0}
-                files.update(tx, row.id, **values, next_look=now)
+                # a file that grows all the time must not keep the others waiting: it gets a share of the time
+                rests = row.state is FileState.GROWING and sighting.path not in self._closed
+                look = max(now, self._rests_until.get(sighting.path, now)) if rests else now
+                files.update(tx, row.id, **values, next_look=look)
 
     def _note_gone(self, paths: Iterable[str]) -> None:
         """Files that went away: what was counted of them stays, for the data were taken."""
@@ -254,6 +261,7 @@ class Watch:
             log.exception("%s", file.path)
             self.taker.give_up(file, error)
         seconds = time.monotonic() - begun
+        self._rests_until[file.path] = self.now() + GROWING_REST * seconds
         self._pace.seconds.append(seconds)
         self._tell(file, seconds)
 
@@ -305,9 +313,22 @@ class Watch:
             plugins.found(tx, listed)
             for name in mended:
                 parts.forget_broken(tx, name)
+        for name in mended:
+            self._show_again(name)
         self._in_vain.clear()
         self._fill = True
         log.info("%d plots, %d broken", len(registry.plots), len(registry.broken))
+
+    def _show_again(self, plot: str) -> None:
+        """What a plot that was mended could not merge is merged now; files that it failed on follow by themselves."""
+        with self.store.read() as tx:
+            broken = elements.broken_runs(tx, plot)
+        for run_id in broken:
+            try:
+                with self.taker.commits.begin() as tx:
+                    self.taker.commits.rebuild(tx, run_id, self._plots())
+            except StatesDropped:
+                log.warning("%s of a closed run cannot be merged again: its files must be read again", plot)
 
     # -- signs of life --------------------------------------------------------------------------------------------
 
@@ -365,6 +386,7 @@ class Watch:
         """Closes runs, drops what they need no more, forgets old notices, collects states that nothing names."""
         now = self.now()
         self._next["housekeeping"] = now + HOUSEKEEPING_S
+        self._rests_until = {path: until for path, until in self._rests_until.items() if until > now}
         self._in_vain.clear()
         self._fill = True
         mergeable = [name for name, plot in self._plots().items() if issubclass(plot, MergeablePlot)]

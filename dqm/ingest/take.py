@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -427,7 +426,6 @@ class Taker:
         """The last resort: nothing that is in a file may stop the next one."""
         reason = f"cannot be read: {type(error).__name__}: {one_line(error)}"
         with self.commits.begin() as tx:
-            trace = traceback.format_exception(error)[-6:]
             state = file.state if file.counted else FileState.QUARANTINED
             look = self.now() + RETRY_S[-1] if file.counted and file.state not in FINISHED else None
             files.update(
@@ -435,7 +433,7 @@ class Taker:
                 file.id,
                 state=state,
                 reason=plain(reason),
-                faults=[plain(t) for t in (reason, *trace)],
+                faults=[plain(reason)],
                 next_look=look,
             )
 

@@ -34,6 +34,12 @@ def of_run(tx: Connection, run_id: int) -> dict[str, Element]:
     return {row.plot: _element(row) for row in tx.execute(_SELECT.where(elements.c.run_id == run_id))}
 
 
+def broken_runs(tx: Connection, plot: str, limit: int = 20) -> list[int]:
+    """Ids of the newest runs in which a plot is broken."""
+    broken = (elements.c.plot == plot) & (elements.c.state == ElementState.BROKEN)
+    return list(tx.scalars(sa.select(elements.c.run_id).where(broken).order_by(elements.c.run_id.desc()).limit(limit)))
+
+
 def save(tx: Connection, element: Element) -> Element:
     """Writes `element`, whose `version` is that of the row it was made from (0: there was none), as the next version."""
     values = {name: getattr(element, name) for name in Element.__slots__ if name != "run_key"}

@@ -64,6 +64,13 @@ def plots_of_run(tx: Connection, run_id: int) -> list[str]:
     return list(tx.scalars(of_run.distinct()))
 
 
+def any_broken(tx: Connection, run_id: int, plot: str) -> bool:
+    """Whether the plot failed on any counted file of the run."""
+    wanted = sa.select(parts.c.file_id).join(files, files.c.id == parts.c.file_id).where(parts.c.plot == plot)
+    counted = (files.c.run_id == run_id) & files.c.current & files.c.counted & (parts.c.state == ElementState.BROKEN)
+    return tx.execute(wanted.where(counted).limit(1)).first() is not None
+
+
 def forget_broken(tx: Connection, plot: str) -> list[int]:
     """Lets a plot that was mended try again: ids of the files that it had failed on."""
     broken = (parts.c.plot == plot) & (parts.c.state == ElementState.BROKEN)

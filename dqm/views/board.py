@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from dqm.records import DataFile, Element, ElementState, FileState, Plugin, Run, TrendName, TrendPoint, Watcher
 from dqm.store import elements, files, plugins, runs, trends, watchers
-from dqm.views.live import run_state
+from dqm.views.live import SILENT_S, run_state
 from dqm.views.run_page import Unread, share_of_files, unread_of
 from dqm.views.site import Site
 from dqm.views.verdicts import NOTEWORTHY, ORDER, Value, amount, beyond, has_limits, named_amount, state_of, trend_words
@@ -16,8 +16,8 @@ from plots.discovery import Registry
 
 RATE_PLOTS = ("IoGroupRate", "PacketRate")
 """The figure on the board: the first of these that the run has."""
-SILENT_S = 15.0
-"""An ingest process that gave no sign of life for so long is not running."""
+BEHIND_S = 60.0
+"""With more work than this before it the ingest does not keep up."""
 FILES = 60
 """How many of the newest files of a run are looked at for "since when"."""
 
@@ -103,18 +103,19 @@ def board(site: Site, now: float | None = None) -> Board:
         tally, last = files.tally(tx), files.last_done(tx)
         listed, alive = plugins.listed(tx), watchers.alive(tx, 0)
     rate = next((plot for plot in RATE_PLOTS if plot in found), None)
+    ingest = ingest_health(alive, now)
     return Board(
         now=now,
         run=run,
         run_state=run_state(run, True, site.settings.web.stale_s, now) if run else "",
         unread=unread,
         share=share_of_files(run, unread) if run else 0.0,
-        stale=run is not None and now - run.updated >= site.settings.web.stale_s,
+        stale=run is not None and (now - run.updated >= site.settings.web.stale_s or ingest.state == "broken"),
         lines=tuple(lines_of(found, names, recent, listed, registry)),
         rate_plot=rate,
         rate_title=_title(rate, registry) if rate else "",
         rate_version=found[rate].version if rate else 0,
-        ingest=ingest_health(alive, now),
+        ingest=ingest,
         waiting=tally.get(FileState.WAITING, 0),
         quarantined=tally.get(FileState.QUARANTINED, 0),
         last_file=last,
@@ -212,4 +213,8 @@ def ingest_health(known: Sequence[Watcher], now: float) -> Ingest:
         return Ingest("broken", words, last, (), ())
     problems = tuple(f"{problem}" for watcher in alive for problem in watcher.problems)
     leader = replace(alive[0], problems=())
+    if not leader.leader:
+        problems += ("no ingest leads: the one that did has gone, another takes over within 15 s",)
+    if (leader.backlog_s or 0) > BEHIND_S:
+        problems += (f"it does not keep up: {leader.queue:,} files wait to be counted",)
     return Ingest("suspect" if problems else "good", leader.state or "running", last, alive, problems)

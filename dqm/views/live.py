@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dqm.records import Run
-from dqm.store import notices, runs
+from dqm.store import notices, runs, watchers
 from dqm.store.database import StoreProblem
 from dqm.views.site import Site
 
 __all__ = ["RunStrip", "Shared", "StoreProblem", "last_notice", "run_state", "run_strip"]
 
+
+SILENT_S = 15.0
+"""An ingest process that gave no sign of life for so long is not running."""
+OLD_S = 2 * 86400.0
+"""A run whose data are older than this goes on no more, though it was only read now."""
 
 T = TypeVar("T")
 
@@ -55,21 +60,29 @@ class RunStrip:
     """As `run_state` gives it."""
     start: float | None
     end: float | None
+    updated: float
+    monitored: bool
+    """Whether any ingest process gives signs of life."""
 
 
 def run_strip(site: Site, now: float | None = None) -> RunStrip | None:
     """The newest run; None before the first."""
+    now = time.time() if now is None else now
     with site.store.read() as tx:
         run = runs.latest(tx)
+        alive = watchers.alive(tx, now - SILENT_S)
     if run is None:
         return None
-    return RunStrip(run.key, run_state(run, True, site.settings.web.stale_s, now), run.start, run.end)
+    state = run_state(run, True, site.settings.web.stale_s, now)
+    return RunStrip(run.key, state, run.start, run.end, run.updated, bool(alive))
 
 
 def run_state(run: Run, newest: bool, stale_s: float, now: float | None = None) -> str:
     """``running`` while data come; ``silent`` when none came for `stale_s` though nothing says it is over; ``ended``."""
     fresh = (time.time() if now is None else now) - run.updated < stale_s
-    over = run.growing == 0 and (run.closed or not newest)
+    now = time.time() if now is None else now
+    old = run.end is not None and now - run.end > OLD_S
+    over = run.growing == 0 and (run.closed or not newest or old)
     if over:
         return "ended"
     return "running" if fresh else "silent"

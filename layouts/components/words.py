@@ -59,6 +59,16 @@ def duration(start: float | None, end: float | None, *, unknown: str = "–") ->
     return html.Time(className="duration", **_unix(start), **until)
 
 
+def so_far(start: float | None, end: float | None, updated: float, running: bool) -> html.Time | html.Span:
+    """How long a run is: by the stamps of its data, and while it goes on from the last of them by this clock.
+
+    The clock of the detector may be another one: it must not say how long ago something was.
+    """
+    if running and start is not None and end is not None:
+        return duration(updated - (end - start), None)
+    return duration(start, end if not running else None)
+
+
 def _unix(unix: float) -> Any:
     return extra(data_unix=f"{unix:.3f}")
 

@@ -513,7 +513,7 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moments=st.lists(st.integers(1, 40), min_size=1, max_size=4), both=st.booleans())
 def test_a_crash_before_any_commit_and_a_restart_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, once: dict, moments: list[int], both: bool
@@ -977,3 +977,26 @@ def test_a_clock_that_is_set_back_does_not_stop_the_watch(site: Site, once: dict
         while site.watch.step():
             pass
     assert site.bases("5") == once
+
+
+def test_a_plug_in_that_cannot_merge_is_broken_alone_and_shown_again_when_mended(tmp_path: Path, once: dict) -> None:
+    """The very case in which a run is merged anew while a plug-in is broken: a packet file takes the place of a raw one."""
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(COUNTER)
+    site = Site(tmp_path, plugins=[plugins])
+    take(site.root / "raw", packets=False)
+    site.settle()
+    (plugins / "mine.py").write_text(
+        COUNTER.replace("def count(self, packets):", "def count(self, packets):\n        packets['nosuch']")
+    )
+    site.settle()
+    take(site.root / "packets", raw=False)
+    site.settle()
+    assert {name[:6]: state for name, state in site.states().items()} == {"binary": "same", "packet": "done"}
+    assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
+    assert site.elements("5")["Mine"].state == "broken"
+    (plugins / "mine.py").write_text(COUNTER)
+    site.settle()
+    mine = site.elements("5")["Mine"]
+    assert (mine.state, mine.trends["n"].value) == ("ok", mine.rows)

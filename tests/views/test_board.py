@@ -129,6 +129,8 @@ def test_a_plug_in_that_ingest_found_broken_is_on_the_board(site: Site) -> None:
 
 def test_old_data_make_the_board_stale(site: Site) -> None:
     count(site, "ParityErrors", a=[2e-3])
+    assert board(site, NOW).stale, "nobody reads files: what is shown may be old"
+    beat(site, at=NOW + 115)
     assert not board(site, NOW + 119).stale
     found = board(site, NOW + 120)
     assert found.stale
@@ -142,18 +144,32 @@ def test_a_closed_run_has_ended(site: Site) -> None:
     assert board(site, NOW).run_state == "ended"
 
 
-def test_an_ingest_process_that_is_silent_is_not_running(site: Site) -> None:
-    def beat(problems: tuple[str, ...] = ()) -> None:
-        with site.store.begin() as tx:
-            watchers.beat(tx, Watcher("w", "daq", 1, NOW, NOW, True, "reading", 3, 12.0, problems))
+def beat(
+    site: Site, at: float = NOW, problems: tuple[str, ...] = (), backlog_s: float = 12.0, leads: bool = True
+) -> None:
+    """A sign of life of an ingest process."""
+    with site.store.begin() as tx:
+        watchers.beat(tx, Watcher("w", "daq", 1, NOW, at, leads, "reading", 3, backlog_s, problems))
+        if leads:
+            watchers.lead(tx, "w", at, 15)
 
-    beat()
+
+def test_an_ingest_process_that_is_silent_is_not_running(site: Site) -> None:
+    beat(site)
     assert (board(site, NOW + 15).ingest.state, board(site, NOW).ingest.words) == ("good", "reading")
     silent = board(site, NOW + 16).ingest
     assert (silent.state, silent.last_beat) == ("broken", NOW)
-    beat(problems=("data root /d is not there",))
+    beat(site, problems=("data root /d is not there",))
     found = board(site, NOW).ingest
     assert (found.state, found.problems) == ("suspect", ("data root /d is not there",))
+
+
+def test_an_ingest_that_does_not_keep_up_or_does_not_lead_is_no_green_thing(site: Site) -> None:
+    beat(site, leads=False)
+    assert board(site, NOW).ingest.state == "suspect"
+    assert "no ingest leads" in board(site, NOW).ingest.problems[0]
+    beat(site, backlog_s=61)
+    assert board(site, NOW).ingest.problems == ("it does not keep up: 3 files wait to be counted",)
 
 
 def test_the_board_of_a_long_run_takes_little_time(site: Site) -> None:

@@ -12,7 +12,7 @@ from dqm.views.site import Site
 from dqm.views.words import number
 from layouts.components.graph import figure_area, plot_link
 from layouts.components.steady import steady
-from layouts.components.words import WORDS, age, duration, empty, mark, moment, run_mark
+from layouts.components.words import WORDS, age, empty, mark, moment, run_mark, so_far
 
 BOARD = "board"
 RATE_HEIGHT = 230
@@ -63,7 +63,8 @@ def _banner(found: Board) -> html.Section:
     run = found.run
     assert run is not None
     counts = [mark(state, f"{count} {WORDS[state]}") for state, count in _tally(found.wrong)]
-    verdict = counts or [mark("nodata" if found.stale else "good", "nothing outside its limits")]
+    words = "nothing was outside its limits" if found.stale else "nothing outside its limits"
+    verdict = counts or [mark("nodata" if found.stale else "good", words)]
     facts = [
         html.Span([html.B(number(run.packets)), " packets"]),
         html.Span(_coverage(found)),
@@ -75,7 +76,7 @@ def _banner(found: Board) -> html.Section:
                 [html.A(f"Run {run.key}", href=f"/runs/{run.key}"), " ", html.Span(run.category, className="category")]
             ),
             run_mark(found.run_state),
-            duration(run.start, None if found.run_state == "running" else run.end),
+            so_far(run.start, run.end, run.updated, found.run_state == "running"),
             *facts,
             html.Span(verdict, className="counts"),
         ],
@@ -146,8 +147,9 @@ def _since_when(line: Line) -> list[Any]:
     if line.since is None or line.state == "good":
         return []
     files = f" ({line.files} file{'s' if line.files != 1 else ''})"
-    before = " or before" if line.whole_run and line.files > 1 else ""
-    return [", since ", moment(line.since), before, files]
+    if line.whole_run and line.files > 1:
+        return [", since the run began (", moment(line.since), ")", files]
+    return [", since ", moment(line.since), files]
 
 
 def _not_known(found: Board) -> Any:
@@ -230,7 +232,7 @@ def _monitor(found: Board) -> html.Section:
 def _files(count: int, words: str, state: str) -> Any:
     text = f"{count} file{'s' if count != 1 else ''} {words}"
     link = html.A(text, href=f"/files?state={state}")
-    return html.Span([mark("suspect", ""), link]) if count and state == "quarantined" else link
+    return html.Span([html.Span(className="mark suspect"), " ", link]) if count and state == "quarantined" else link
 
 
 def _ingest(ingest: Ingest) -> html.P:
@@ -245,6 +247,7 @@ def _ingest(ingest: Ingest) -> html.P:
 
 
 def _call(found: Board) -> Any:
-    if not found.contact:
-        return None
-    return html.Section([html.H3("Whom to call"), html.P(found.contact)], className="panel call")
+    words: Any = found.contact or html.Span(
+        ["Nobody is named. Set ", html.Code('contact = "..."'), " under [web] in larboard.toml."], className="weak"
+    )
+    return html.Section([html.H3("Whom to call"), html.P(words)], className="panel call")

@@ -14,7 +14,7 @@ from dqm.views.site import Site
 from dqm.views.words import number
 from layouts.components.graph import figure_tile, plot_link
 from layouts.components.steady import steady
-from layouts.components.words import WORDS, age, duration, empty, extra, mark, moment, run_mark
+from layouts.components.words import WORDS, age, empty, extra, mark, moment, run_mark, so_far
 
 BODY, KEY = "run-body", "run-key"
 
@@ -61,7 +61,7 @@ def run_header(page: RunPage, key: str) -> html.Section:
     head = [
         html.H2(f"Run {run.key}"),
         run_mark(page.state),
-        duration(run.start, None if page.state == "running" else run.end),
+        so_far(run.start, run.end, run.updated, page.state == "running"),
         html.Span(run.category, className="category"),
         *[html.Span(tag, className="tag") for tag in run.tags],
         follows,
@@ -106,7 +106,12 @@ def _coverage(page: RunPage) -> list[Any]:
     if not page.unread.words:
         return [f"coverage {100 * page.share:.0f} %"]
     href = f"/files?run={quote(page.run.key, safe='')}"
-    return [f"coverage {100 * page.share:.0f} %: ", mark("suspect", ""), html.A(page.unread.words, href=href)]
+    return [
+        f"coverage {100 * page.share:.0f} %: ",
+        html.Span(className="mark suspect"),
+        " ",
+        html.A(page.unread.words, href=href),
+    ]
 
 
 def _comment(run: Run) -> Any:
