@@ -38,7 +38,7 @@ demo: setup ## a live detector with everything running, at http://127.0.0.1:8050
 	$(BIN)/larboard demo --data $(DEMO_DATA)
 
 test: setup-dev browser postgresql ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --durations=15
 
 lint: setup-dev ## style and types
 	$(BIN)/ruff check .

@@ -89,6 +89,7 @@ class Running:
         now = time.time()
         with self.store.begin() as tx:
             watchers.beat(tx, Watcher("w1", "daq", 1, now, now, True, state, 0, None, problems))
+            watchers.lead(tx, "w1", now, 15)
 
     def touch(self, plot: str, run: str = "17", **changes: Any) -> None:
         """Another version of an element, as a commit of the ingest makes it."""
