@@ -87,9 +87,9 @@ def test_the_document_of_the_settings_is_what_init_writes() -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    from dqm.cli import app, db_app, plots_app
+    from dqm.cli import NOUNS, app
 
-    registered = (app, plots_app, db_app)
+    registered = (app, *NOUNS.values())
     documents = README + OPERATION
     for command in [command for group in registered for command in group.registered_commands]:
         assert command.callback is not None

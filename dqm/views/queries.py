@@ -27,7 +27,7 @@ REPLAY_MOST = 10_000
 """Who has missed more notices than this is told to read everything anew instead."""
 
 Order = Sequence[tuple[str, bool]]
-ROLES = ("reader", "expert", "admin")
+ROLES = ("viewer", "shifter", "expert", "manager", "admin")
 
 
 class NotAllowed(Exception):

@@ -1,0 +1,1 @@
+"""The verbs of ``larboard``: a file for each noun. `dqm.cli` puts them together."""

@@ -1,0 +1,100 @@
+"""Plots: ``plots list``, ``plots new``, ``plots test``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dqm.commands.common import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    Json,
+    chosen,
+    fail,
+    print_json,
+    registry_of,
+    say,
+    settings_in_force,
+    shown,
+    warn_broken,
+)
+
+app = typer.Typer(help="The plots: what there is, a new one, and whether one keeps the contract.")
+
+
+@app.callback(invoke_without_command=True)
+def _plots_default(context: typer.Context) -> None:
+    """The plots: list (the default), new, test."""
+    if context.invoked_subcommand is None:
+        _plots_list()
+
+
+@app.command("list")
+def _plots_list(as_json: Json = False) -> None:
+    """Lists the plots, where they are from, their trends, and the plug-ins that are broken, with the reason."""
+    from dqm.views.plot_list import plot_list
+
+    listed = plot_list(registry_of(settings_in_force()))
+    if as_json:
+        print_json(listed.to_json())
+    else:
+        for plot in listed.plots:
+            say(f"{plot.name:<16} {plot.title}  [{plot.level}, {plot.kind}, {plot.source}]")
+            for name, unit in plot.trends.items():
+                say(f"{'':<16}   {name} [{unit}]")
+    warn_broken(listed.broken)
+    raise typer.Exit(FAILED if listed.broken else DONE)
+
+
+@app.command("new")
+def _plots_new(
+    name: Annotated[str, typer.Argument(help="Class name of the new plot, such as ChargePerTile.")],
+    simple: Annotated[bool, typer.Option("--simple", help="The simple kind, whose figure is its memory.")] = False,
+    into: Annotated[Path | None, typer.Option(help="Directory; by default the first of settings plots.paths.")] = None,
+) -> None:
+    """Writes a plot file of twenty lines to start from."""
+    from plots.scaffold import BadName, write_new_plot
+
+    settings = settings_in_force()
+    directory = into or (settings.plots.paths[0] if settings.plots.paths else Path())
+    try:
+        path = write_new_plot(name, directory, simple, taken=registry_of(settings).plots)
+    except (BadName, OSError) as error:
+        fail(str(error))
+    say(f"written: {shown(path)}")
+    say(f"try it:  larboard plots test {shown(path)}")
+    if directory.resolve() not in [path.resolve() for path in settings.plots.paths]:
+        say(f'use it:  add its directory to larboard.toml:  [plots]  paths = ["{shown(directory.resolve())}"]')
+
+
+@app.command("test")
+def _plots_test(name: Annotated[str, typer.Argument(help="Name of a plot, or a plot file.")]) -> None:
+    """Runs the tests that every plot gets for free, over packets of the demo detector."""
+    from dqm.demo import demo_rows
+    from dqm.detector import demo_detector
+    from plots.contract import check_plot
+    from plots.discovery import load_file
+
+    if name.endswith(".py") or "/" in name:
+        registry = load_file(Path(name))
+        found = list(registry.plots.values())
+    else:
+        registry = registry_of(settings_in_force())
+        found = chosen(registry, name)
+    warn_broken(registry.broken if not found or name.endswith(".py") else [])
+    failures, told = 0, ""
+    rows = demo_rows()
+    for plot in found:
+        for outcome in check_plot(plot.plot, rows, demo_detector()):
+            say(f"{'pass' if outcome.passed else 'FAIL'}  {plot.name}: {outcome.sentence}")
+            if not outcome.passed:
+                failures += 1
+                say(f"      {'the same' if outcome.why == told else outcome.why}")
+                told = outcome.why
+    if not found:
+        raise typer.Exit(BAD_INPUT)
+    say(f"{failures} failed" if failures else "all passed")
+    raise typer.Exit(FAILED if failures else DONE)
