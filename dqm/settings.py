@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -148,6 +149,22 @@ class WebSettings(BaseModel):
     stale_s: float = Field(default=120, ge=1, description="without new data for so long a verdict is grey [s]")
     contact: str = Field(default="", description="whom the shift calls; stands on the board")
     title: str = Field(default="Larboard", description="name of the site, such as that of the detector")
+    proxies: list[str] = Field(
+        default_factory=list,
+        description="addresses or networks of reverse proxies; X-Forwarded-* and the like of anybody else is not believed",
+    )
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_addresses(cls, values: list[str]) -> list[str]:
+        for value in values:
+            try:
+                ip_network(value, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"{value!r} is no address or network, expected such as 127.0.0.1 or 10.1.0.0/16"
+                ) from None
+        return values
 
 
 class Settings(BaseSettings):
@@ -236,6 +253,7 @@ EXAMPLES: dict[str, str] = {
     "ingest.roots": '["data"]',
     "runs.rules": '[{ match = "pedestal|pulser", category = "calibration", tags = ["pedestal"] }]',
     "web.contact": '"charge expert: 555-0123"',
+    "web.proxies": '["127.0.0.1", "10.1.0.0/16"]',
     "store.url": '"postgresql+psycopg://larboard@db.example.org/larboard"',
 }
 

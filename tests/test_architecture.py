@@ -19,15 +19,17 @@ TABLE: dict[str, set[str]] = {
     "dqm.results": {"dqm.detector", "plots"},
     "dqm.settings": set(),
     "dqm.store": {"dqm.records"},
+    "dqm.auth": {"dqm.records", "dqm.store", "dqm.settings"},
     "dqm.ingest": {
         "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots"
     },
     "dqm.demo": {"dqm.formats", "dqm.detector"},
     "dqm.views": {
-        "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots"
+        "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots",
+        "dqm.auth",
     },
-    "dqm.api": {"dqm.views", "dqm.records"},
-    "layouts": {"dqm.views", "dqm.records"},
+    "dqm.api": {"dqm.views", "dqm.records", "dqm.auth"},
+    "layouts": {"dqm.views", "dqm.records", "dqm.auth"},
     "dqm.supervise": set(),
     "dqm.serve": {"dqm.settings", "dqm.store"},
 }  # fmt: skip
@@ -39,6 +41,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "dqm.detector": {"dash", "plotly", "sqlalchemy", "h5py"},
     "plots": {"dash", "sqlalchemy", "h5py"},
     "dqm.store": {"dash", "plotly", "h5py", "numpy", "pandas"},
+    "dqm.auth": {"dash", "plotly", "h5py", "sqlalchemy"},
     "dqm.ingest": {"dash", "plotly", "h5py", "sqlalchemy"},
     "dqm.api": {"dash", "h5py", "sqlalchemy", "numpy"},
     "dqm.views": {"dash"},
@@ -122,5 +125,5 @@ def test_the_top_level_holds_only_what_a_repository_needs() -> None:
     top = {name.split("/")[0] for name in listed.stdout.split()}
     assert {"app.py", "dqm", "plots", "layouts", "assets", "tests", "pyproject.toml"} <= top
     beside = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "Makefile", "constraints.txt"}
-    others = {"docs", "benchmarks", ".ci", ".gitignore", ".pre-commit-config.yaml"}
+    others = {"docs", "benchmarks", ".ci", ".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
     assert top <= {"app.py", "dqm", "plots", "layouts", "assets", "tests", "pyproject.toml"} | beside | others

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from flask import Request
 
 from dqm.api.problems import Problem
-from dqm.views.queries import LOCAL_ADMIN, Actor
-
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
-"""With one of these the request came through a proxy: where it is from, nobody knows."""
+from dqm.auth.proxies import FORWARDED, is_loopback
+from dqm.auth.roles import LOCAL_ADMIN, Actor
 
 
 def actor_of(request: Request) -> Actor:
@@ -26,13 +23,3 @@ def actor_of(request: Request) -> Actor:
     if crossed or (origin is not None and origin != f"{request.scheme}://{request.host}"):
         raise Problem(403, "Changes are not accepted from the pages of another site.")
     return LOCAL_ADMIN
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address is that of the host itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.split("%")[0].removeprefix("::ffff:")).is_loopback
-    except ValueError:
-        return False

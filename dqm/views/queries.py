@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
+from dqm.auth.roles import LOCAL_ADMIN, ROLES, Actor, NotAllowed, subsystem_of
 from dqm.checks.range_check import Quality, Verdict, judge, worst
 from dqm.records import DataFile, Element, ElementState, Notice, Plugin, Run, TrendName, TrendPoint, Watcher
 from dqm.store import StoreProblem, audit, database, elements, files, notices, plugins, runs, trends, watchers
@@ -17,7 +18,7 @@ from dqm.views.file_page import ALIVE_S, NOT_AGAIN, subject
 from dqm.views.plot_list import PlotList, plot_list
 from dqm.views.site import Site
 
-__all__ = ["ALIVE_S", "Quality", "Search", "StoreProblem"]
+__all__ = ["ALIVE_S", "LOCAL_ADMIN", "ROLES", "Actor", "NotAllowed", "Quality", "Search", "StoreProblem"]
 
 RUN_COLUMNS = (*runs.SORTABLE, runs.DURATION)
 FILE_COLUMNS = tuple(files.SORTABLE)
@@ -27,32 +28,10 @@ REPLAY_MOST = 10_000
 """Who has missed more notices than this is told to read everything anew instead."""
 
 Order = Sequence[tuple[str, bool]]
-ROLES = ("viewer", "shifter", "expert", "manager", "admin")
-
-
-class NotAllowed(Exception):
-    """The actor lacks the role; the message says which."""
 
 
 class NotNow(Exception):
     """What was asked cannot be done in the state that things are in; the message says why."""
-
-
-@dataclass(frozen=True)
-class Actor:
-    """Who does something; his role is one of `ROLES`, each of which may do what those before it may."""
-
-    name: str
-    role: str
-
-    def require(self, role: str) -> None:
-        """Raises NotAllowed unless the actor has this role or a higher one."""
-        if ROLES.index(self.role) < ROLES.index(role):
-            raise NotAllowed(f"{self.name} is a {self.role}; this needs the role {role}")
-
-
-LOCAL_ADMIN = Actor("admin@127.0.0.1", "admin")
-"""Everybody who sits at the host itself, until people can log in."""
 
 
 class Row(Protocol):
@@ -238,11 +217,12 @@ def file_of(site: Site, file_id: int) -> DataFile | None:
 
 def retry_file(site: Site, actor: Actor, file_id: int) -> DataFile | None:
     """Sends a file through all plots again; None when there is no such file. Raises NotNow and NotAllowed."""
-    actor.require("expert")
+    actor.require("shifter")
     with site.store.begin() as tx:
         file = files.by_id(tx, file_id)
         if file is None:
             return None
+        actor.require("expert", subsystem_of(file.format))
         if file.state in NOT_AGAIN:
             raise NotNow(NOT_AGAIN[file.state])
         files.recount(tx, file_id, f"to be read again, as {actor.name} asked")

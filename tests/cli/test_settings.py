@@ -27,6 +27,7 @@ from tests.conftest import packets_of
         ("[detector]\nzone = 'Mars/Olympus'", "setting detector.zone: Value error, is no time zone"),
         ("[runs]\nrules = [{ match = '(' }]", "is no regular expression"),
         ("[web]\nport = 99999", "setting web.port"),
+        ("[web]\nproxies = ['proxy.example']", "'proxy.example' is no address or network, expected such as 127.0.0.1"),
         ("[detector]\nname = 5", "setting detector.name: Input should be a valid string, got 5"),
         ("[plots", "larboard.toml"),
         ("[detector]\ndirectories = ['nowhere']", "setting detector.directories: nowhere is not a directory"),

@@ -1,0 +1,1 @@
+"""People and what they may do: accounts, roles, sign-in, sessions, tokens; every decision of it in the audit trail."""
