@@ -10,7 +10,7 @@ APT_INSTALL = as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo "$$@"; f
   as_root apt-get update -qq && \
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null
 
-.PHONY: setup setup-dev browser postgresql demo test lint format bench clean
+.PHONY: setup setup-dev browser postgresql demo test lint format bench soak clean
 
 setup: $(VENV)/.ready ## what running Larboard needs
 
@@ -52,6 +52,9 @@ format: setup-dev
 bench: setup-dev browser ## speed and memory over 10 million packets, and of the live site
 	$(BIN)/python -m benchmarks.process
 	$(BIN)/python -m benchmarks.site
+
+soak: setup-dev postgresql ## the long run: hundreds of kills while files come, on SQLite and PostgreSQL
+	$(BIN)/python -m tests.soak
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) benchmarks/data .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -102,6 +102,9 @@ class IngestSettings(BaseModel):
     commit_s: float = Field(
         default=2, ge=0.2, description="how often what was counted of a long file is saved and shown [s]"
     )
+    lease_s: float = Field(
+        default=15, ge=2, description="another ingest takes over from one that gave no sign of life for so long [s]"
+    )
     close_run_s: float = Field(
         default=3600, ge=1, description="a run without a new file for so long is closed when a later run has begun [s]"
     )

@@ -95,7 +95,7 @@ class Committer:
     # -- one plot -------------------------------------------------------------------------------------------------
 
     def _draft(self, counting: Counted, element: Element, complete: bool) -> _Draft:
-        file, detector = counting.file, counting.reader.detector
+        file, detector = _as_scanned(counting), counting.reader.detector
         own = _trends_of(element, detector)
         part = self._part(counting, element, complete)
         assert file.run_id is not None
@@ -184,10 +184,9 @@ class Committer:
 
     def _comes_before(self, file: DataFile, part: Part) -> bool:
         with self.store.read() as tx:
-            other, mine = files.by_id(tx, part.file_id), files.by_id(tx, file.id)
+            other = files.by_id(tx, part.file_id)
         assert other
-        assert mine
-        return ((mine.start or 0.0), mine.id) < ((other.start or 0.0), other.id)
+        return ((file.start or 0.0), file.id) < ((other.start or 0.0), other.id)
 
     def _whole(
         self, plot: MergeablePlot, base: State, own: State, growing: list[Part], file: DataFile, detector: Any,
@@ -408,6 +407,12 @@ class Committer:
         if self.detectors[geometry] is None:
             raise StatesDropped(f"geometry {geometry} is not there any more")
         return self.detectors[geometry]
+
+
+def _as_scanned(counting: Counted) -> DataFile:
+    """The file with the start that this pass found: its row does not have it before the first commit."""
+    found = counting.scan.first_unix if counting.scan is not None else None
+    return counting.file if found is None else replace(counting.file, start=float(found))
 
 
 def part_run(file: DataFile) -> int:

@@ -27,7 +27,7 @@ from plots.base import MergeablePlot, Plot
 log = logging.getLogger("larboard.watch")
 
 BEAT_S = 2.0
-LEASE_S = 15.0
+BEATS_IN_A_LEASE = 6
 PLUGINS_S = 1.0
 NOTED_AT_ONCE = 200
 GROWING_REST = 3.0
@@ -343,7 +343,7 @@ class Watch:
             return
         with self.store.begin() as tx:
             led = self.leads
-            self.leads = watchers.lead(tx, self.name, now, LEASE_S)
+            self.leads = watchers.lead(tx, self.name, now, self.settings.ingest.lease_s)
             queue = files.queue(tx, now)
             left = self._pace.left(queue)
             state = self._state if self.leads else "standing by: another ingest leads"
@@ -356,7 +356,7 @@ class Watch:
             )  # fmt: skip
         if self.leads and not led:
             self._next["scan"] = 0.0
-        self._next["beat"] = now + BEAT_S
+        self._next["beat"] = now + min(BEAT_S, self.settings.ingest.lease_s / BEATS_IN_A_LEASE)
 
     def _still_lead(self, tx: Any) -> None:
         if not watchers.holds(tx, self.name):

@@ -1,0 +1,1 @@
+"""The long run: a service that is killed, filled and confused for an hour, and must have counted each packet once."""

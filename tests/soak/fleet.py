@@ -1,0 +1,161 @@
+"""The real processes: `larboard watch` (twice, one stands by) and `larboard serve`, as a supervisor keeps them alive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.conftest import REPOSITORY
+
+COMMAND = "from dqm.cli import main; main()"
+MARK = "SOAK_FAMILY"
+ORPHANS_S = 20.0
+"""How long a child may live on when its parent was killed: it has to find out by itself."""
+STOP_S = 40.0
+
+
+@dataclass
+class Member:
+    """A process that is started again whenever it is gone."""
+
+    role: str
+    arguments: tuple[str, ...]
+    log: Path
+    process: subprocess.Popen | None = None
+    starts: int = 0
+
+    @property
+    def lives(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+@dataclass
+class Fleet:
+    """All of them. `code` is what their Python runs: a test may put a broken double in its place."""
+
+    folder: Path
+    environment: dict[str, str]
+    code: str = COMMAND
+    members: list[Member] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    """Processes that ended though nobody had killed them, with their exit code."""
+
+    def __post_init__(self) -> None:
+        self.mark = uuid.uuid4().hex
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+
+    def add(self, role: str, *arguments: str) -> None:
+        self.members.append(Member(role, arguments, self.folder / "logs" / f"{role}.log"))
+
+    def start(self) -> None:
+        """Starts whatever does not live."""
+        for member in self.members:
+            if not member.lives:
+                self._start(member)
+
+    def _start(self, member: Member) -> None:
+        if member.process is not None and member.process.returncode not in (-signal.SIGKILL, None):
+            self.ends.append(f"{member.role} ended with code {member.process.returncode}: {last_line(member.log)}")
+        with member.log.open("ab") as log:
+            member.process = subprocess.Popen(
+                [sys.executable, "-c", self.code, *member.arguments], cwd=self.folder, start_new_session=True,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY), MARK: self.mark, **self.environment},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        member.starts += 1
+
+    def processes(self) -> list[tuple[str, psutil.Process]]:
+        """Every living process with what it is: the member itself, or a child of it."""
+        found = []
+        for member in self.members:
+            if not member.lives:
+                continue
+            assert member.process is not None
+            try:
+                parent = psutil.Process(member.process.pid)
+                found.append((member.role, parent))
+                found += [(f"child of {member.role}", child) for child in parent.children(recursive=True)]
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def kill(self, victim: psutil.Process) -> None:
+        """SIGKILL; waits until it is gone, and what it was the parent of, too."""
+        try:
+            children = victim.children(recursive=True)
+            victim.kill()
+        except psutil.NoSuchProcess:
+            return
+        for member in self.members:
+            if member.process is not None and member.process.pid == victim.pid:
+                member.process.wait(30)
+        psutil.wait_procs([victim], timeout=30)
+        left = psutil.wait_procs(children, timeout=ORPHANS_S)[1]
+        if left:
+            self.ends += [f"{' '.join(_cmdline(p))} lives on though its parent was killed" for p in left]
+            for process in left:
+                process.kill()
+
+    def stop(self) -> list[str]:
+        """Tells all to end; gives what did not end as it should."""
+        wrong = list(self.ends)
+        living = [member for member in self.members if member.lives]
+        for member in living:
+            assert member.process is not None
+            member.process.terminate()
+        until = time.monotonic() + STOP_S
+        for member in living:
+            assert member.process is not None
+            try:
+                code = member.process.wait(max(until - time.monotonic(), 0.1))
+                if code:
+                    wrong.append(f"{member.role} stopped with code {code}: {last_line(member.log)}")
+            except subprocess.TimeoutExpired:
+                wrong.append(f"{member.role} did not stop within {STOP_S:g} s")
+                member.process.kill()
+                member.process.wait()
+        for process in self.strays():
+            wrong.append(f"{' '.join(_cmdline(process))} is left")
+            process.kill()
+        return wrong
+
+    def strays(self) -> Iterator[psutil.Process]:
+        """Processes of this fleet that still live, wherever they hang in the tree."""
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self.mark:
+                    yield process
+            except psutil.Error:
+                continue
+
+    def complaints(self, excused: Callable[[str], bool] = lambda line: False) -> list[str]:
+        """Tracebacks and surprises in the logs."""
+        found = []
+        for member in self.members:
+            for number, line in enumerate(
+                member.log.read_text(errors="replace").splitlines() if member.log.exists() else []
+            ):
+                if ("Traceback" in line or "unexpected" in line) and not excused(line):
+                    found.append(f"{member.log.name}:{number + 1}: {line}")
+        return found
+
+
+def last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    return lines[-1] if lines else "without a word"
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()[-3:]
+    except psutil.Error:
+        return [str(process.pid)]
