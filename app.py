@@ -23,6 +23,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     from dash import Dash
 
     from dqm.api import register as register_api
+    from dqm.auth.web import register as register_auth
     from dqm.settings import load_settings, store_url
     from dqm.store import open_store
     from dqm.views.site import open_site
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     )
     # a compressor waits for a block to be full, and a notice must not wait
     app.server.config["COMPRESS_STREAMS"] = False
+    register_auth(app.server, site.auth, app.get_asset_url(""))
     register_api(app.server, site)
     shell.register(app, site)
     secure(app)

@@ -262,3 +262,72 @@ class Watcher:
     backlog_s: float | None
     """Expected time until the queue is empty."""
     problems: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person, as far as he may do something here."""
+
+    id: int
+    name: str
+    role: str
+    subsystems: tuple[str, ...]
+    """Of an expert: what he is an expert of; ``*`` is everything."""
+    password: str | None = field(repr=False)
+    """Hashed; None for somebody who signs in elsewhere."""
+    identity: str | None
+    disabled: bool
+    created: float
+    seen: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that is signed in."""
+
+    hash: str = field(repr=False)
+    account_id: int
+    way: str
+    """How it signed in: password, openid."""
+    address: str
+    agent: str
+    begun: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a program shows instead of a password; the token itself is known to its owner alone."""
+
+    id: int
+    account_id: int
+    name: str
+    scopes: tuple[str, ...]
+    created: float
+    expires: float | None
+    used: float | None
+    revoked: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """A browser that is away at the OpenID provider, and what must come back with it."""
+
+    state: str
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+    target: str
+    begun: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A row of the audit trail."""
+
+    id: int
+    time: float
+    actor: str
+    action: str
+    subject: str
+    before: Any
+    after: Any

@@ -23,6 +23,10 @@ from pydantic_settings import (
 )
 
 FILE = "larboard.toml"
+ROLES = ("viewer", "shifter", "expert", "manager", "admin")
+"""Each may do what those before it may."""
+SUBSYSTEMS = ("charge", "light", "timing")
+"""What an expert may be an expert of."""
 NOT_SETTINGS = {"LARBOARD_CONFIG", "LARBOARD_SAMPLES"}
 
 
@@ -144,7 +148,8 @@ class WebSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     host: str = Field(
-        default="127.0.0.1", description="address to listen on; 0.0.0.0 lets everybody in, without a login"
+        default="127.0.0.1",
+        description="address to listen on; 0.0.0.0 is all: make an account first (larboard user add)",
     )
     port: int = Field(default=8050, ge=0, le=65535, description="port to listen on")
     workers: int = Field(default=1, ge=1, le=64, description="processes that answer")
@@ -170,6 +175,59 @@ class WebSettings(BaseModel):
         return values
 
 
+class AuthSettings(BaseModel):
+    """People: how they sign in, and what everybody may do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    anonymous: bool = Field(default=True, description="whether everybody may read; writing always needs an account")
+    open_metrics: bool = Field(
+        default=False, description="whether /metrics may be read without a token although anonymous is false"
+    )
+    idle_h: float = Field(default=12, gt=0, description="a browser that is not used for so long is signed out [h]")
+    absolute_h: float = Field(default=168, gt=0, description="after so long everybody signs in again [h]")
+    token_days: float = Field(default=365, gt=0, description="longest life of a token of a program [days]")
+    default_role: Literal["", "viewer", "shifter", "expert", "manager", "admin"] = Field(
+        default="viewer", description="of who comes by OpenID or a proxy without a group in roles; empty: not let in"
+    )
+    roles: dict[str, str] = Field(
+        default_factory=dict, description="role of a group that OpenID or a proxy names; asked at every sign-in"
+    )
+    header: str = Field(
+        default="", description="header in which a proxy of web.proxies names who asks, such as X-Remote-User"
+    )
+    groups_header: str = Field(default="", description="header in which it lists their groups, separated by commas")
+    oidc_issuer: str = Field(default="", description="address of the OpenID provider, as it calls itself")
+    oidc_client: str = Field(default="", description="name of this site there (client_id)")
+    oidc_secret_file: Path | None = Field(
+        default=None, description="file with the client secret, readable by Larboard alone; none for a public client"
+    )
+    oidc_scopes: list[str] = Field(
+        default_factory=lambda: ["openid", "profile", "email"], description="what the provider is asked for"
+    )
+    oidc_name: str = Field(default="preferred_username", description="claim with the name that pages show")
+    oidc_groups: str = Field(default="groups", description="claim with the groups; a dot leads into it")
+    oidc_title: str = Field(default="OpenID", description="name of the provider on the button of the sign-in page")
+
+    @field_validator("roles")
+    @classmethod
+    def _are_roles(cls, values: dict[str, str]) -> dict[str, str]:
+        for group, text in values.items():
+            role, colon, of = text.partition(":")
+            if role not in ROLES or (colon and (role != "expert" or not {*of.split(",")} <= {*SUBSYSTEMS})):
+                known = f"{', '.join(ROLES)} or such as expert:{SUBSYSTEMS[0]},{SUBSYSTEMS[1]}"
+                raise ValueError(f"{group} has {text!r}, which is no role, expected {known}")
+        return values
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_safe(cls, value: str) -> str:
+        here = re.match(r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]", value + "/")
+        if value and not value.startswith("https://") and not here:
+            raise ValueError("is no address that begins with https://")
+        return value
+
+
 class Settings(BaseSettings):
     """All settings, each with a default that works."""
 
@@ -182,6 +240,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     runs: RunSettings = RunSettings()
     web: WebSettings = WebSettings()
+    auth: AuthSettings = AuthSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -226,6 +285,8 @@ def load_settings(**overrides: Any) -> Settings:
     settings.plots.paths = [base / path for path in settings.plots.paths]
     settings.detector.directories = [base / path for path in settings.detector.directories]
     settings.data.directory = base / settings.data.directory
+    if settings.auth.oidc_secret_file:
+        settings.auth.oidc_secret_file = base / settings.auth.oidc_secret_file
     settings.ingest.roots = [base / root for root in settings.ingest.roots]
     settings.detector.modules = {module: base / path for module, path in settings.detector.modules.items()}
     return settings
@@ -257,6 +318,12 @@ EXAMPLES: dict[str, str] = {
     "runs.rules": '[{ match = "pedestal|pulser", category = "calibration", tags = ["pedestal"] }]',
     "web.contact": '"charge expert: 555-0123"',
     "web.proxies": '["127.0.0.1", "10.1.0.0/16"]',
+    "auth.roles": '{ "dune-nd-shift" = "shifter", "dune-nd-charge" = "expert:charge", "dune-nd-admin" = "admin" }',
+    "auth.header": '"X-Remote-User"',
+    "auth.groups_header": '"X-Remote-Groups"',
+    "auth.oidc_issuer": '"https://login.example.org"',
+    "auth.oidc_client": '"larboard"',
+    "auth.oidc_secret_file": '"oidc-secret"',
     "store.url": '"postgresql+psycopg://larboard@db.example.org/larboard"',
 }
 

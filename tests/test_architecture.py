@@ -41,7 +41,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "dqm.detector": {"dash", "plotly", "sqlalchemy", "h5py"},
     "plots": {"dash", "sqlalchemy", "h5py"},
     "dqm.store": {"dash", "plotly", "h5py", "numpy", "pandas"},
-    "dqm.auth": {"dash", "plotly", "h5py", "sqlalchemy"},
+    "dqm.auth": {"dash", "plotly", "h5py"},
     "dqm.ingest": {"dash", "plotly", "h5py", "sqlalchemy"},
     "dqm.api": {"dash", "h5py", "sqlalchemy", "numpy"},
     "dqm.views": {"dash"},

@@ -20,8 +20,8 @@ from dqm.api.events import Broadcaster, streams_for
 from dqm.api.models import Asked
 from dqm.api.problems import Problem, bad_request, of_validation, wrong
 from dqm.api.routes import AGAIN_S, PREFIX, ROUTES, Call, Route
-from dqm.api.who import actor_of
-from dqm.views.queries import Actor, NotAllowed, StoreProblem
+from dqm.auth.roles import Actor, NotAllowed, NotSignedIn
+from dqm.views.queries import StoreProblem
 from dqm.views.site import Site
 
 __all__ = ["EXTENSION", "register"]
@@ -77,10 +77,12 @@ def _view(routes: dict[str, Route], site: Site, broadcaster: Broadcaster) -> Cal
 def _answer(route: Route, path: dict[str, str], site: Site, broadcaster: Broadcaster) -> Response:
     """The answer, or the problem as an answer: nothing is raised."""
     try:
-        actor = actor_of(request) if route.writes else None
+        actor = site.auth.writer(request, route.noun) if route.writes else None
         answer = route.answer(_call(route, path, site, broadcaster, actor))
         return _json(answer, route.status) if isinstance(answer, BaseModel) else answer
     except Exception as error:
+        if isinstance(error, NotAllowed):
+            site.auth.refused(request, str(error))
         problem = _problem(error)
         if route.path.endswith("/figure"):  # a tile always gets a word to show
             word = {404: "nodata", 503: "unknown"}.get(problem.status, "broken")
@@ -132,6 +134,8 @@ def _problem(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case NotSignedIn():
+            return Problem(401, str(error), {"WWW-Authenticate": "Bearer"})
         case NotAllowed():
             return Problem(403, str(error))
         case StoreProblem():

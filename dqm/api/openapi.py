@@ -20,8 +20,9 @@ Mode = Literal["validation", "serialization"]
 REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
     "Times are ISO 8601 in UTC; what is not known is null. A parameter that is not known is an error. "
-    "Changes are accepted from the host itself only."
+    "Changes need a token, or a browser that is signed in."
 )
+SCHEMES = {"token": {"type": "http", "scheme": "bearer", "description": "larboard token add"}}
 
 
 @functools.cache
@@ -36,7 +37,8 @@ def document() -> bytes:
             "info": {"title": "Larboard", "version": dqm.__version__, "description": DESCRIPTION},
             "servers": [{"url": "/"}],
             "paths": paths,
-            "components": {"schemas": components},
+            "components": {"schemas": components, "securitySchemes": SCHEMES},
+            "security": [{}, {"token": []}],
         }
     )
 

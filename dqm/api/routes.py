@@ -59,6 +59,11 @@ class Route:
     def writes(self) -> bool:
         return self.method not in ("GET", "HEAD")
 
+    @property
+    def noun(self) -> str:
+        """``runs`` of ``/api/v1/runs/{run}``: what the scopes of tokens name."""
+        return self.path.removeprefix(PREFIX).strip("/").split("/")[0]
+
 
 # runs -----------------------------------------------------------------------------------------------------------------
 
@@ -287,7 +292,7 @@ ROUTES = (
     Route("GET", f"{PREFIX}/runs/{{run}}", "One run", one_run, (models.OneRunOut,), refusals=(404,)),
     Route(
         "PATCH", f"{PREFIX}/runs/{{run}}", "Change category, tags or comment", change_run, (models.OneRunOut,),
-        body=models.RunChanges, refusals=(403, 404, 413, 415),
+        body=models.RunChanges, refusals=(401, 403, 404, 413, 415),
     ),
     Route(
         "GET", f"{PREFIX}/runs/{{run}}/elements", "Its plots, with trends and verdicts", list_elements,
@@ -305,7 +310,7 @@ ROUTES = (
     Route("GET", f"{PREFIX}/files/{{file}}", "One file", one_file, (models.FileOut,), refusals=(404,)),
     Route(
         "POST", f"{PREFIX}/files/{{file}}/retry", "Read a file again from its first row", retry_file,
-        (models.FileOut,), status=202, refusals=(403, 404, 409),
+        (models.FileOut,), status=202, refusals=(401, 403, 404, 409),
     ),
     Route("GET", f"{PREFIX}/plots", "Plots of this host, and broken plug-ins", plots, (models.PlotsOut,)),
     Route("GET", f"{PREFIX}/ingest", "Who counts files, and how far they are", ingest, (models.IngestOut,)),

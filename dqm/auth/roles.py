@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ROLES = ("viewer", "shifter", "expert", "manager", "admin")
-"""Each may do what those before it may."""
-SUBSYSTEMS = ("charge", "light", "timing")
-"""What an expert may be an expert of."""
+from dqm.settings import ROLES, SUBSYSTEMS
+
+__all__ = ["ALL", "LOCAL_ADMIN", "NOBODY", "ROLES", "SUBSYSTEMS", "Actor", "NotAllowed", "NotSignedIn", "subsystem_of"]
+
 ALL = "*"
 """Every subsystem; what concerns the detector as a whole."""
 OF_FORMAT = {"raw": "charge", "packets": "charge", "flow": "charge", "sim": "charge", "light": "light"}

@@ -220,13 +220,14 @@ leases = sa.Table(
     sa.Column("until", Time, nullable=False),
 )
 
-# who changed what, when; nothing is ever removed from it
+# who changed what, when; triggers of the database refuse to change or remove a row of it (a migration that makes this
+# table anew must make them again)
 audit = sa.Table(
     "audit",
     metadata,
     sa.Column("id", BigId, primary_key=True, autoincrement=True),
-    sa.Column("time", Time, nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("time", Time, nullable=False, index=True),
+    sa.Column("actor", sa.Text, nullable=False, index=True),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False, index=True),
     sa.Column("before", Json),
@@ -240,4 +241,72 @@ states = sa.Table(
     sa.Column("address", sa.Text, primary_key=True),
     sa.Column("content", sa.LargeBinary, nullable=False),
     sa.Column("written", Time, nullable=False),
+)
+
+# people; never removed, since the audit trail speaks of them
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    # the name as it is compared: in lower case
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("subsystems", Json, nullable=False),
+    # hashed by argon2; null: signs in elsewhere
+    sa.Column("password", sa.Text),
+    # who an OpenID provider says that this is: issuer and subject
+    sa.Column("identity", sa.Text, unique=True),
+    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created", Time, nullable=False),
+    sa.Column("seen", Time),
+)
+
+# browsers that are signed in; only a hash of what they show is kept
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("way", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("begun", Time, nullable=False),
+    sa.Column("used", Time, nullable=False),
+)
+
+# for programs; only a hash of each is kept
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+    sa.Column("account_id", sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", Json, nullable=False),
+    sa.Column("created", Time, nullable=False),
+    sa.Column("expires", Time),
+    sa.Column("used", Time),
+    sa.Column("revoked", Time),
+)
+
+# failed sign-ins, by a hash of the name and the address that they came from
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("last", Time, nullable=False),
+)
+
+# browsers that are away at the OpenID provider
+handshakes = sa.Table(
+    "handshakes",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("nonce", sa.Text, nullable=False),
+    sa.Column("verifier", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("begun", Time, nullable=False),
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import diskcache
 
+from dqm.auth.door import Door
 from dqm.settings import Settings
 from dqm.store import Store
 from plots.discovery import Registry, Shelf
@@ -24,6 +25,11 @@ class Site:
     cache: diskcache.Cache
     _shelf: Shelf
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    auth: Door = field(init=False)
+    """Who asks, and whether he may."""
+
+    def __post_init__(self) -> None:
+        self.auth = Door(self.settings, self.store)
 
     @property
     def registry(self) -> Registry:
