@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from dqm.detector import Detector
-from plots.base import Increment, Plot, State, Trend
+from plots.base import Increment, Plot, State, Stopped, Trend, traceback_of
 
 
 def plain(text: str) -> str:
@@ -33,6 +32,8 @@ class Element:
     broken: str = ""
     unavailable: str = ""
     traceback: str = ""
+    stopped: str = ""
+    """The sentence of the limit that a plug-in went over: it is not called again for a while."""
     increment: Increment | None = None
     """What was counted since the last save, where somebody wants to know."""
     blocks: int = 0
@@ -52,7 +53,8 @@ class Element:
         """Marks the element broken; nothing of what it showed is kept, since it may be wrong."""
         text = " ".join(plain(str(error)).split())
         self.broken = f"{doing}: {type(error).__name__}{': ' + text if text else ''}"
-        self.traceback = plain("".join(traceback.format_exception(error)))
+        self.traceback = plain(traceback_of(error))
+        self.stopped = text if isinstance(error, Stopped) else ""
         self.state, self.figure, self.trends = None, None, {}
 
 

@@ -35,11 +35,21 @@ class BadSettings(ValueError):
 
 
 class PlotSettings(BaseModel):
-    """Where plug-ins are."""
+    """Where plug-ins are, and what each may use."""
 
     model_config = ConfigDict(extra="forbid")
 
     paths: list[Path] = Field(default_factory=list, description="directories with plot files")
+    block_s: float = Field(
+        default=10, ge=0.1, description="how long a plug-in may take for a block of packets or for a drawing [s]"
+    )
+    start_s: float = Field(default=20, ge=0.1, description="how long the import of a plug-in may take [s]")
+    memory_mb: int = Field(
+        default=1024, ge=16, description="memory of a plug-in above that of Python and its libraries [MB]"
+    )
+    output_mb: int = Field(
+        default=32, ge=1, description="size of a state or figure of a plug-in, of what a call prints, of a file [MB]"
+    )
 
 
 class DetectorSettings(BaseModel):

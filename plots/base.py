@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,21 +33,56 @@ __all__ = [
     "MergeablePlot",
     "Packets",
     "Plot",
+    "PluginError",
     "Scatter",
     "Series",
     "State",
+    "Stopped",
     "Trend",
     "WrongState",
     "check_figure",
     "decode_arrays",
     "load_figure",
+    "plugin_error",
     "tally",
+    "traceback_of",
 ]
 
 LEVELS = ("raw", "packets", "flow", "light", "reco")
 MEMORY = "larboard_state"
 PLUGIN_ERRORS = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError)
 """What the code of a plug-in may raise without taking anything else with it; an interruption by the user is not in it."""
+
+
+class Stopped(Exception):
+    """A plug-in went over a limit and was ended; the message is the sentence that says which."""
+
+    def __init__(self, sentence: str, traceback: str = ""):
+        super().__init__(sentence)
+        self.traceback = traceback
+
+
+class PluginError(Exception):
+    """What the code of a plug-in raised in its own process; subclasses are made with the name of what it raised."""
+
+    traceback = ""
+    frames: Sequence[tuple[str, int]] = ()
+    """(file, line) of the plug-in's own code, the innermost last."""
+
+
+def plugin_error(name: str, text: str, traceback: str, frames: Sequence[tuple[str, int]] = ()) -> PluginError:
+    """An exception that prints as ``name: text``, though its class is not known here."""
+    kind = type(name if name.isidentifier() and len(name) <= 100 else "PluginError", (PluginError,), {})
+    error = kind(text)
+    error.traceback, error.frames = traceback, frames
+    return error
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback for experts: of an error in another process that of the plug-in's own code."""
+    own = error.traceback if isinstance(error, (Stopped, PluginError)) else ""
+    return own or "".join(traceback.format_exception(error))
+
 
 Limits = tuple[float | None, float | None]
 """(low, high); None where there is no limit on that side."""
@@ -186,6 +222,7 @@ def check_figure(figure: Any) -> None:
     """Raises TypeError for what a plot must not make: anything that is not a Plotly figure."""
     if not isinstance(figure, go.Figure):
         raise TypeError(f"expected a Plotly figure, the plot made {type(figure).__name__}")
+    len(figure.data)  # one that is kept in another process comes now, or says why not
 
 
 def load_figure(data: Mapping[str, Any]) -> go.Figure:

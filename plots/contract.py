@@ -17,7 +17,18 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dqm.formats.packets import Packets, cut
-from plots.base import MEMORY, PLUGIN_ERRORS, MergeablePlot, Plot, State, decode_arrays, load_figure, no_packets
+from plots.base import (
+    MEMORY,
+    PLUGIN_ERRORS,
+    MergeablePlot,
+    Plot,
+    PluginError,
+    State,
+    Stopped,
+    decode_arrays,
+    load_figure,
+    no_packets,
+)
 from plots.discovery import fault_of
 
 UNIT_IN_BRACKETS = re.compile(r"\[.+\]")
@@ -71,11 +82,21 @@ def _outcome(sentence: str, check: Callable, plot: type[Plot], rows: np.ndarray,
     except Unmet as error:
         return Outcome(sentence, False, str(error))
     except PLUGIN_ERRORS as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        # the author's own line, if the error passed through it
-        where = next((frame for frame in reversed(frames) if frame.filename == inspect.getfile(plot)), frames[-1])
-        return Outcome(sentence, False, f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})")
+        return Outcome(sentence, False, f"{type(error).__name__}: {error}{_where(plot, error)}")
     return Outcome(sentence, True)
+
+
+def _where(plot: type[Plot], error: BaseException) -> str:
+    """The author's own line, if the error passed through it."""
+    if isinstance(error, Stopped):
+        return ""
+    if isinstance(error, PluginError) and error.frames:
+        lines = list(error.frames)
+    else:
+        lines = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
+    own = getattr(plot, "file", "") or inspect.getfile(plot)
+    file, line = next((place for place in reversed(lines) if place[0] == own), lines[-1])
+    return f" ({file}, line {line})"
 
 
 def some_cuts(n_rows: int) -> Iterator[list[int]]:

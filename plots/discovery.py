@@ -1,28 +1,29 @@
 """Finding plots without registration: in ``plots/``, in directories of the settings, in installed packages.
 
-Nothing that a plug-in does while it is imported can stop the others: it becomes a `Broken` with its reason.
+Built-in plots are imported here; every other plug-in only in a limited process of its own (`plots.isolation`). Nothing
+that it does there can stop the others: it becomes a `Broken` with its reason.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.machinery
 import importlib.metadata
-import importlib.util
-import inspect
-import sys
-import traceback
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType, ModuleType
 
 import plots
-from plots.base import LEVELS, PLUGIN_ERRORS, MergeablePlot, Plot
+from plots.base import Plot, traceback_of
+from plots.isolation.limits import Limits
+from plots.isolation.loading import fault_of, plots_in
+from plots.isolation.proxy import Described, Plugins
+
+__all__ = ["Broken", "Found", "Limits", "Registry", "Shelf", "discover", "fault_of", "load_file", "plots_in"]
 
 ENTRY_POINTS = "larboard.plots"
-NOT_PLOTS = {"__init__", "base", "contract", "discovery", "drawing", "scaffold", "state"}
+NOT_PLOTS = {"__init__", "base", "contract", "discovery", "drawing", "harmless", "scaffold", "state"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,13 @@ class Found:
     """A plot class and where it is from: ``built-in``, a file, or an installed package."""
 
     plot: type[Plot]
+    """Of a plug-in the class that stands for it: its own is imported in its process only."""
     source: str
+
+    @property
+    def digest(self) -> str:
+        """Changes with the content of a plug-in; empty for built-in plots."""
+        return getattr(self.plot, "digest", "")
 
     @property
     def name(self) -> str:
@@ -53,6 +60,8 @@ class Registry:
 
     plots: dict[str, Found] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    again_at: float | None = None
+    """When a plug-in that took too much to import may be tried again (monotonic)."""
 
     def select(self, names: Iterable[str]) -> list[Found]:
         """The plots of these names; raises KeyError that lists the unknown names and the known ones."""
@@ -77,8 +86,21 @@ class Registry:
         else:
             self.plots[plot.__name__] = Found(plot, source)
 
+    def _take(self, found: Described, source: str) -> None:
+        """The plots of a plug-in, and what is wrong in it."""
+        for name, error in found.broken:
+            self._fail(name, source, error)
+        for name, instead in found.odd:
+            self.broken.append(Broken(name, source, f"is {instead}, expected a subclass of plots.base.Plot"))
+        for name, plot, fault in found.plots:
+            if plot is None:
+                self.broken.append(Broken(name, source, fault))
+            else:
+                self._add(plot, source)
+        self.again_at = min((at for at in (self.again_at, found.again_at) if at is not None), default=None)
+
     def _fail(self, name: str, source: str, error: BaseException) -> None:
-        trace = _plain("".join(traceback.format_exception(error)))
+        trace = _plain(traceback_of(error))
         text = " ".join(_plain(str(error)).split())
         self.broken.append(
             Broken(name, source, f"{type(error).__name__}: {text}" if text else type(error).__name__, trace)
@@ -90,9 +112,16 @@ def _plain(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def discover(directories: Iterable[Path] = ()) -> Registry:
-    """Every plot that can be found: built-in, then `directories`, then the entry points of installed packages."""
+def discover(
+    directories: Iterable[Path] = (), limits: Limits | None = None, plugins: Plugins | None = None
+) -> Registry:
+    """Every plot that can be found: built-in, then `directories`, then the entry points of installed packages.
+
+    `plugins` are those of an earlier discovery: what did not change is not imported again.
+    """
     registry = Registry()
+    plugins = plugins or Plugins(limits or Limits())
+    plugins.begin()
     for module_name in builtin_modules():
         try:
             module = importlib.import_module(f"plots.{module_name}")
@@ -102,26 +131,28 @@ def discover(directories: Iterable[Path] = ()) -> Registry:
         for plot in plots_in(module):
             registry._add(plot, "built-in")
     for directory in directories:
-        _discover_directory(registry, Path(directory))
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        _discover_entry(registry, entry)
+        _discover_directory(registry, Path(directory), plugins)
+    _discover_packages(registry, plugins)
+    plugins.finish()
     return registry
 
 
 class Shelf:
     """The plots of some directories, kept up to date: `look` discovers anew when a plug-in file has changed."""
 
-    def __init__(self, directories: Iterable[Path] = ()):
+    def __init__(self, directories: Iterable[Path] = (), limits: Limits | None = None):
         self.directories = list(directories)
         self.registry = Registry()
         self.generation = ""
+        self._plugins = Plugins(limits or Limits())
 
     def look(self) -> bool:
         """Whether something changed since the last look."""
         now = fingerprint(self.directories)
-        if now == self.generation:
+        again = self.registry.again_at
+        if now == self.generation and (again is None or time.monotonic() < again):
             return False
-        self.registry, self.generation = discover(self.directories), now
+        self.registry, self.generation = discover(self.directories, plugins=self._plugins), now
         return True
 
 
@@ -145,14 +176,14 @@ def builtin_modules() -> list[str]:
     )
 
 
-def load_file(path: Path) -> Registry:
+def load_file(path: Path, limits: Limits | None = None) -> Registry:
     """The plots of one file alone."""
     registry = Registry()
-    _discover_file(registry, path)
+    _discover_file(registry, path, Plugins(limits or Limits()))
     return registry
 
 
-def _discover_directory(registry: Registry, directory: Path) -> None:
+def _discover_directory(registry: Registry, directory: Path, plugins: Plugins) -> None:
     if not directory.is_dir():
         registry.broken.append(
             Broken(directory.name, str(directory), "is not a directory, expected one with plot files")
@@ -160,91 +191,25 @@ def _discover_directory(registry: Registry, directory: Path) -> None:
         return
     for path in sorted(directory.glob("*.py")):
         if not path.name.startswith("_"):
-            _discover_file(registry, path)
+            _discover_file(registry, path, plugins)
 
 
-def _discover_file(registry: Registry, path: Path) -> None:
+def _discover_file(registry: Registry, path: Path, plugins: Plugins) -> None:
     try:
-        module = _import_file(path)
-    except PLUGIN_ERRORS as error:
+        found = plugins.of_file(path)
+    except OSError as error:
         registry._fail(path.stem, str(path), error)
         return
-    found = list(plots_in(module))
-    if not found:
-        registry.broken.append(Broken(path.stem, str(path), "holds no subclass of plots.base.Plot"))
-    for plot in found:
-        registry._add(plot, str(path))
+    registry._take(found, str(path))
+    for name in found.empty:
+        registry.broken.append(Broken(name, str(path), "holds no subclass of plots.base.Plot"))
 
 
-class _Fresh(importlib.machinery.SourceFileLoader):
-    """Compiles the source each time: compiled files are told apart by whole seconds, and an author saves twice in one."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
-def _import_file(path: Path) -> ModuleType:
-    # a name of its own for each file, so that two plug-ins called rates.py do not meet
-    # and for each content, so that a changed one is imported beside the old, which may be in use
-    content = str(path.resolve()).encode() + path.read_bytes()
-    name = f"larboard_plugin_{path.stem}_{hashlib.sha256(content).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=_Fresh(name, str(path)))
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _discover_entry(registry: Registry, entry: importlib.metadata.EntryPoint) -> None:
-    source = f"package {entry.dist.name} {entry.dist.version}" if entry.dist else "installed package"
-    try:
-        loaded = entry.load()
-    except PLUGIN_ERRORS as error:
-        registry._fail(entry.name, source, error)
-        return
-    found = list(plots_in(loaded)) if isinstance(loaded, ModuleType) else [loaded]
-    for plot in found:
-        if isinstance(plot, type) and issubclass(plot, Plot):
-            registry._add(plot, source)
-        else:
-            registry.broken.append(Broken(entry.name, source, f"is {plot!r}, expected a subclass of plots.base.Plot"))
-
-
-def plots_in(module: ModuleType) -> Iterator[type[Plot]]:
-    """The plot classes that `module` defines itself, in the order of its file; names with a leading _ are helpers."""
-    for value in vars(module).values():
-        is_plot = inspect.isclass(value) and issubclass(value, Plot) and value not in (Plot, MergeablePlot)
-        if is_plot and value.__module__ == module.__name__ and not value.__name__.startswith("_"):
-            yield value
-
-
-def fault_of(plot: type[Plot]) -> str:
-    """What keeps a class from being a plot, in one sentence; empty when nothing does."""
-    if not plot.title:
-        return 'has no title; add a line such as title = "ADC spectrum"'
-    if plot.level not in LEVELS:
-        return f"has level {plot.level!r}, expected one of {', '.join(LEVELS)}"
-    if isinstance(plot.fields, str):
-        return f'has fields = "{plot.fields}", expected a tuple such as ("{plot.fields}",)'
-    if not isinstance(plot.fields, (tuple, list)) or not all(isinstance(field, str) for field in plot.fields):
-        return f"has fields = {plot.fields!r}, expected a tuple of names of columns"
-    if not isinstance(plot.title, str) or not isinstance(plot.version, int):
-        return "has a title that is no text, or a version that is no whole number"
-    if not 0 <= plot.version < 2**31:
-        return f"has version {plot.version}, expected a whole number from 0 to 2,147,483,647"
-    if plot.title != plot.title.encode("utf-8", "replace").decode() or "\0" in plot.title:
-        return "has a title with characters that no page can show"
-    if not isinstance(plot.group, str) or not plot.group:
-        return f'has group {plot.group!r}, expected a heading such as "Rates"'
-    if plot.name is not Plot.name:
-        return "defines name, which is always the name of the class"
-    if issubclass(plot, MergeablePlot):
-        lacking = [name for name in ("count", "draw") if getattr(plot, name) is getattr(MergeablePlot, name)]
-        return f"is a MergeablePlot without {' and '.join(lacking)}" if lacking else ""
-    return "has no __call__(packets, fig)" if plot.__call__ is Plot.__call__ else ""
+def _discover_packages(registry: Registry, plugins: Plugins) -> None:
+    packages: dict[tuple[str, str], list[importlib.metadata.EntryPoint]] = {}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        key = (entry.dist.name, entry.dist.version) if entry.dist else ("installed package", "")
+        packages.setdefault(key, []).append(entry)
+    for (name, version), entries in packages.items():
+        source = f"package {name} {version}" if version else name
+        registry._take(plugins.of_package(name, version, entries), source)

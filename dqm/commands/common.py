@@ -43,10 +43,10 @@ def store_of(settings: Settings, migrate: bool = False) -> Store:
 
 
 def registry_of(settings: Settings) -> Registry:
-    from plots.discovery import discover
+    from plots.discovery import Limits, discover
 
-    with redirect_stdout(sys.stderr):  # what a plug-in prints must not get between the lines of JSON
-        return discover(settings.plots.paths)
+    with redirect_stdout(sys.stderr):  # what a plot prints must not get between the lines of JSON
+        return discover(settings.plots.paths, Limits.of(settings.plots))
 
 
 def sources_of(settings: Settings) -> Sources:

@@ -76,10 +76,10 @@ def _plots_test(name: Annotated[str, typer.Argument(help="Name of a plot, or a p
     from dqm.demo import demo_rows
     from dqm.detector import demo_detector
     from plots.contract import check_plot
-    from plots.discovery import load_file
+    from plots.discovery import Limits, load_file
 
     if name.endswith(".py") or "/" in name:
-        registry = load_file(Path(name))
+        registry = load_file(Path(name), Limits.of(settings_in_force().plots))
         found = list(registry.plots.values())
     else:
         registry = registry_of(settings_in_force())

@@ -50,14 +50,14 @@ def watch() -> None:
 
     from dqm.ingest.service import Watch
     from dqm.supervise import stop_on_signals
-    from plots.discovery import Shelf
+    from plots.discovery import Limits, Shelf
 
     settings = settings_in_force()
     logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("alembic").setLevel("WARNING")
     stop = stop_on_signals()
     store = store_of(settings)
-    watching = Watch(store, settings, sources_of(settings), Shelf(settings.plots.paths))
+    watching = Watch(store, settings, sources_of(settings), Shelf(settings.plots.paths, Limits.of(settings.plots)))
     for problem in watching.first_look():
         note(problem)
     watching.run(stop)

@@ -41,6 +41,8 @@ class Packets:
         self._cache: dict[Any, Any] = {}
         self.detector = detector
         self.first_row = first_row
+        self.source: tuple[np.ndarray, BlockClock] | None = None
+        """The rows and the clock that the columns are made of, where there are such."""
 
     @classmethod
     def of_rows(cls, rows: np.ndarray, clock: BlockClock, detector: Any = None, first_row: int = 0) -> Packets:
@@ -54,7 +56,9 @@ class Packets:
                 return clock.time_ticks()
             return np.ascontiguousarray(rows[name])
 
-        return cls(column, names, len(rows), detector, first_row)
+        packets = cls(column, names, len(rows), detector, first_row)
+        packets.source = (rows, clock)
+        return packets
 
     def __len__(self) -> int:
         return self._length

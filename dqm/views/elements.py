@@ -11,7 +11,7 @@ from dqm.store import elements, geometries, parts, runs
 from dqm.views.export import figure_json
 from dqm.views.site import Site
 from dqm.views.zones import in_zone
-from plots.base import PLUGIN_ERRORS, MergeablePlot, State, load_figure
+from plots.base import PLUGIN_ERRORS, MergeablePlot, State, load_figure, traceback_of
 from plots.discovery import Found
 
 
@@ -86,11 +86,9 @@ def _draw(site: Site, element: Element, found: Found, live: list[Part], last: Pa
     except NoFigure:
         raise
     except PLUGIN_ERRORS as error:
-        import traceback
-
         text = " ".join(str(error).split())
         reason = f"drawing: {type(error).__name__}{': ' + text if text else ''}"
-        raise NoFigure(reason, "broken", "".join(traceback.format_exception(error))) from None
+        raise NoFigure(reason, "broken", traceback_of(error)) from None
 
 
 def run_state(site: Site, plot: MergeablePlot, element: Element, live: list[Part]) -> State:

@@ -11,7 +11,7 @@ import diskcache
 from dqm.auth.door import Door
 from dqm.settings import Settings
 from dqm.store import Store
-from plots.discovery import Registry, Shelf
+from plots.discovery import Limits, Registry, Shelf
 
 CACHE_BYTES = 512 * 2**20
 
@@ -51,4 +51,5 @@ class Site:
 def open_site(settings: Settings, store: Store) -> Site:
     """The site over a store; its cache lies in the data directory (on a local disk: it is SQLite)."""
     directory = Path(settings.data.directory) / "cache"
-    return Site(settings, store, diskcache.Cache(str(directory), size_limit=CACHE_BYTES), Shelf(settings.plots.paths))
+    cache = diskcache.Cache(str(directory), size_limit=CACHE_BYTES)
+    return Site(settings, store, cache, Shelf(settings.plots.paths, Limits.of(settings.plots)))

@@ -13,7 +13,7 @@ from dqm.ingest.service import Watch
 from dqm.records import DataFile, Element
 from dqm.settings import Settings
 from dqm.store import Store, elements, files, open_store, runs
-from plots.discovery import Shelf
+from plots.discovery import Limits, Shelf
 
 SHORT = DemoRun(seed=3, duration_s=4, start_unix=1_750_000_000).busier(0.1)
 
@@ -49,7 +49,8 @@ class Site:
         """A watch as after a kill and a restart: it knows nothing but the store, and the lease of the old one is over."""
         if isinstance(self.clock, Clock):
             self.clock.now += 20
-        return Watch(self.store, self.settings, Sources(), Shelf(self.settings.plots.paths), self.clock)
+        shelf = Shelf(self.settings.plots.paths, Limits.of(self.settings.plots))
+        return Watch(self.store, self.settings, Sources(), shelf, self.clock)
 
     def scan(self) -> None:
         """Looks at everything once, and works until nothing is due at this moment."""
