@@ -10,7 +10,7 @@ APT_INSTALL = as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo "$$@"; f
   as_root apt-get update -qq && \
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null
 
-.PHONY: setup setup-dev browser postgresql demo test lint format bench soak clean
+.PHONY: setup setup-dev browser postgresql demo test lint format bench soak clean nginx
 
 setup: $(VENV)/.ready ## what running Larboard needs
 
@@ -34,10 +34,13 @@ browser: ## a real Chromium for the browser tests: Debian's package
 postgresql: ## a real PostgreSQL for the tests of the store: Debian's package
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "installing postgresql"; $(APT_INSTALL) postgresql; }
 
+nginx: ## a real nginx for the tests of the edge: Debian's package
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { echo "installing nginx"; $(APT_INSTALL) nginx-light; }
+
 demo: setup ## a live detector with everything running, at http://127.0.0.1:8050; Ctrl-C stops it
 	$(BIN)/larboard demo --data $(DEMO_DATA)
 
-test: setup-dev browser postgresql ## all tests
+test: setup-dev browser postgresql nginx ## all tests
 	$(BIN)/python -m pytest -q --durations=15
 
 lint: setup-dev ## style and types

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
 
     from dqm.api import register as register_api
     from dqm.auth.web import register as register_auth
+    from dqm.edge import Edge
+    from dqm.edge.policy import content_policy
     from dqm.settings import load_settings, store_url
     from dqm.store import open_store
     from dqm.views.site import open_site
@@ -39,6 +42,8 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
         assets_folder=str(ASSETS),
         assets_ignore=shell.NOT_LOADED,
         serve_locally=True,
+        requests_pathname_prefix=f"{settings.web.prefix}/",  # as browsers see it; Edge takes it off
+        routes_pathname_prefix="/",
         compress=True,
         suppress_callback_exceptions=True,  # the parts of a page are not there while another one is shown
         update_title="",
@@ -48,50 +53,12 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     register_auth(app.server, site.auth, app.get_asset_url(""))
     register_api(app.server, site)
     shell.register(app, site)
-    secure(app)
+    app.server.config["SESSION_COOKIE_PATH"] = settings.web.prefix or "/"
+    # hashes are complete once all callbacks are registered
+    policy = functools.cache(lambda: content_policy(app.csp_hashes()))
+    app.server.wsgi_app = Edge(app.server.wsgi_app, settings.web, policy)
     app.server.config["LARBOARD_SITE"] = site
     return app
-
-
-def secure(app: Dash) -> None:
-    """Headers that keep a page to its own host. Plotly's WebGL and Dash need eval and inline styles; scripts are known
-    by their hash.
-    """
-    policy: list[str] = []
-
-    @app.server.after_request
-    def add_headers(response: Any) -> Any:
-        if not policy:  # hashes are complete once all callbacks are registered
-            policy.append(content_policy(app.csp_hashes()))
-        for name, value in {**HEADERS, "Content-Security-Policy": policy[0]}.items():
-            response.headers.setdefault(name, value)
-        return response
-
-
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-}
-
-
-def content_policy(hashes: Any) -> str:
-    """The Content-Security-Policy, with the hashes of Dash's inline scripts."""
-    rules = {
-        "default-src": "'self'",
-        "script-src": f"'self' 'unsafe-eval' {' '.join(dict.fromkeys(hashes))}",
-        "style-src": "'self' 'unsafe-inline'",
-        "img-src": "'self' data: blob:",
-        "worker-src": "'self' blob:",
-        "object-src": "'none'",
-        "base-uri": "'none'",
-        "form-action": "'self'",
-        "frame-ancestors": "'none'",
-    }
-    return "; ".join(f"{name} {value}" for name, value in rules.items())
 
 
 def warm(app: Dash) -> None:

@@ -119,7 +119,8 @@
   function markNavigation() {
     document.querySelectorAll("#navigation a").forEach((link) => {
       const path = new URL(link.href).pathname;
-      const here = path === "/" ? location.pathname === "/" : location.pathname === path || location.pathname.startsWith(path + "/");
+      const base = root.dataset.base;
+      const here = path === base ? location.pathname === base : location.pathname === path || location.pathname.startsWith(path + "/");
       if (here) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     });

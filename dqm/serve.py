@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib.util
 import logging
 import os
@@ -19,8 +20,8 @@ from typing import Any, NoReturn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import ThreadWorker
 
+from dqm.edge.slow import LIMITS, PatientWorker
 from dqm.settings import Settings, store_url
 from dqm.store import StoreProblem, open_store
 
@@ -29,6 +30,8 @@ APP = Path(__file__).resolve().parent.parent / "app.py"
 STOP_S = 2
 """What is being answered may take so long when the site stops; event streams are ended at once."""
 HANGS_S = 60
+KEEP_S = 15
+"""A connection without a request is closed after so long."""
 BACKLOG = 512
 EXTENSION = "larboard.events"
 FRAMES = 6
@@ -86,12 +89,12 @@ def _fail(text: str) -> NoReturn:
     sys.exit(BAD_INPUT)
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, prefix: str = "") -> str:
     """What to type into a browser."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - to be told, not to be bound
         host = socket.gethostname()
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{prefix}"
 
 
 def _create_app(settings: Settings) -> Any:
@@ -129,7 +132,7 @@ class Gunicorn(BaseApplication):
         self._settings = settings
         self._say = say
         self._make_app = make_app
-        self._address = address_of(listener)
+        self._address = address_of(listener, settings.web.prefix)
         self._descriptor = listener.detach()
         self._token, token = os.pipe()
         os.set_blocking(self._token, False)
@@ -149,11 +152,14 @@ class Gunicorn(BaseApplication):
             "graceful_timeout": STOP_S,
             "timeout": HANGS_S,
             "worker_connections": max(1000, 4 * web.threads),
+            "keepalive": KEEP_S,
+            "forwarded_allow_ips": "",  # whom to believe is the edge's business
+            "forwarder_headers": "",
             "control_socket_disable": True,
             "post_worker_init": self._announce,
             "proc_name": "larboard",
         }
-        for name, value in values.items():
+        for name, value in (values | LIMITS).items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
@@ -164,6 +170,7 @@ class Gunicorn(BaseApplication):
             print(f"larboard: {problem}", file=sys.stderr, flush=True)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         _warm(app)
+        gc.freeze()  # what is there lives as long as the process: not to be looked through again and again, nor at the end
         return app.server
 
     def _announce(self, _worker: Any) -> None:
@@ -177,7 +184,7 @@ class Gunicorn(BaseApplication):
             sys.stdout.flush()
 
 
-class Worker(ThreadWorker):
+class Worker(PatientWorker):
     """A worker whose event streams end when it is told to stop; else each of them would hold it to the last moment."""
 
     def run(self) -> None:

@@ -164,6 +164,14 @@ class WebSettings(BaseModel):
     port: int = Field(default=8050, ge=0, le=65535, description="port to listen on")
     workers: int = Field(default=1, ge=1, le=64, description="processes that answer")
     threads: int = Field(default=48, ge=8, le=1024, description="threads of each; every open browser holds one")
+    prefix: str = Field(
+        default="", description="path of the site on its host, when a proxy has others beside it, such as /larboard"
+    )
+    hosts: list[str] = Field(
+        default_factory=list,
+        description="names of the site in addresses, * as in *.example.org; its host and addresses are known",
+    )
+    body_kb: int = Field(default=1024, ge=64, le=1_000_000, description="a request that brings more is refused [kB]")
     stale_s: float = Field(default=120, ge=1, description="without new data for so long a verdict is grey [s]")
     contact: str = Field(default="", description="whom the shift calls; stands on the board")
     title: str = Field(default="Larboard", description="name of the site, such as that of the detector")
@@ -183,6 +191,14 @@ class WebSettings(BaseModel):
                     f"{value!r} is no address or network, expected such as 127.0.0.1 or 10.1.0.0/16"
                 ) from None
         return values
+
+    @field_validator("prefix")
+    @classmethod
+    def _is_a_path(cls, value: str) -> str:
+        path = "".join(f"/{part}" for part in value.split("/") if part)
+        if path and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", path):
+            raise ValueError("is no path of letters, digits and - . _ ~, expected one such as /larboard")
+        return path
 
 
 class AuthSettings(BaseModel):
@@ -326,6 +342,8 @@ EXAMPLES: dict[str, str] = {
     "detector.modules": '{ 1 = "geometry/first.yaml", 2 = "geometry/second.yaml" }',
     "ingest.roots": '["data"]',
     "runs.rules": '[{ match = "pedestal|pulser", category = "calibration", tags = ["pedestal"] }]',
+    "web.prefix": '"/larboard"',
+    "web.hosts": '["larboard.example.org"]',
     "web.contact": '"charge expert: 555-0123"',
     "web.proxies": '["127.0.0.1", "10.1.0.0/16"]',
     "auth.roles": '{ "dune-nd-shift" = "shifter", "dune-nd-charge" = "expert:charge", "dune-nd-admin" = "admin" }',

@@ -24,7 +24,7 @@ NOT_LOADED = r"(report|early|notices-worker)\.js"
 """Assets that are not scripts of the page: for `assets_ignore`."""
 
 INDEX = """<!DOCTYPE html>
-<html lang="en">
+<html lang="en" data-base="BASE">
   <head>
     {%metas%}
     <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -63,7 +63,9 @@ KEYS = (
 
 def register(app: Dash, site: Site) -> None:
     """Gives `app` its layout and the callbacks of the shell and of all pages."""
-    app.index_string = INDEX.replace("ASSETS/", app.get_asset_url("")).replace("PLOTLY", _plotly_url(app))
+    base = app.config.requests_pathname_prefix or "/"
+    index = INDEX.replace("ASSETS/", app.get_asset_url("")).replace("PLOTLY", _plotly_url(app))
+    app.index_string = index.replace("BASE", base)
     app.layout = lambda: shell(app, site)
     routes = Map([Rule(page.rule, endpoint=page) for page in PAGES]).bind("")
 
@@ -77,7 +79,7 @@ def register(app: Dash, site: Site) -> None:
     def show_page(route: dict[str, str] | None) -> Any:
         if not route:
             return no_update, no_update
-        return page_at(site, routes, route["path"], route["search"])
+        return page_at(site, routes, below(base, route["path"]), route["search"])
 
     app.clientside_callback(
         ClientsideFunction("larboard", "arrived"), Output("arrived", "data"), Input("page-title", "data")
@@ -193,6 +195,11 @@ def _skeleton() -> html.Div:
     return html.Div(
         [html.Div(className="bone wide"), *[html.Div(className="bone") for _ in range(6)]], className="skeleton"
     )
+
+
+def below(base: str, path: str) -> str:
+    """A path of the address bar as one of the site: without the prefix."""
+    return "/" + path.removeprefix(base) if path.startswith(base) else path
 
 
 def page_at(site: Site, routes: MapAdapter, path: str, search: str) -> tuple[Any, str]:

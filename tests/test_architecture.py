@@ -31,7 +31,8 @@ TABLE: dict[str, set[str]] = {
     "dqm.api": {"dqm.views", "dqm.records", "dqm.auth"},
     "layouts": {"dqm.views", "dqm.records", "dqm.auth"},
     "dqm.supervise": set(),
-    "dqm.serve": {"dqm.settings", "dqm.store"},
+    "dqm.edge": {"dqm.settings", "dqm.auth"},
+    "dqm.serve": {"dqm.settings", "dqm.store", "dqm.edge"},
 }  # fmt: skip
 ANYTHING = {"dqm.cli", "dqm.commands", "app"}
 
@@ -125,5 +126,5 @@ def test_the_top_level_holds_only_what_a_repository_needs() -> None:
     top = {name.split("/")[0] for name in listed.stdout.split()}
     assert {"app.py", "dqm", "plots", "layouts", "assets", "tests", "pyproject.toml"} <= top
     beside = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "Makefile", "constraints.txt"}
-    others = {"docs", "benchmarks", ".ci", ".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
+    others = {"docs", "benchmarks", "deploy", ".ci", ".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
     assert top <= {"app.py", "dqm", "plots", "layouts", "assets", "tests", "pyproject.toml"} | beside | others

@@ -52,8 +52,8 @@ def _add(server: Flask, rule: str, view: Callable[..., Response], name: str = ""
 
 
 def _no_endpoint(**_path: str) -> Response:
-    known = f"{PREFIX}/openapi.json lists what there is"
-    return Problem(404, f"There is no {request.path}; {known}.").response()
+    known = f"{request.script_root}{PREFIX}/openapi.json lists what there is"
+    return Problem(404, f"There is no {request.script_root}{request.path}; {known}.").response()
 
 
 def _view(routes: dict[str, Route], site: Site, broadcaster: Broadcaster) -> Callable[..., Response]:

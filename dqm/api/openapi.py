@@ -25,8 +25,9 @@ DESCRIPTION = (
 SCHEMES = {"token": {"type": "http", "scheme": "bearer", "description": "larboard token add"}}
 
 
-@functools.cache
-def document() -> bytes:
+@functools.lru_cache(maxsize=8)
+def document(root: str = "") -> bytes:
+    """The document of an API whose paths begin with `root`."""
     paths: dict[str, dict[str, Any]] = {}
     schemas, components = _schemas()
     for route in ROUTES:
@@ -35,7 +36,7 @@ def document() -> bytes:
         {
             "openapi": "3.1.0",
             "info": {"title": "Larboard", "version": dqm.__version__, "description": DESCRIPTION},
-            "servers": [{"url": "/"}],
+            "servers": [{"url": root or "/"}],
             "paths": paths,
             "components": {"schemas": components, "securitySchemes": SCHEMES},
             "security": [{}, {"token": []}],

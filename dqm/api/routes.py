@@ -154,7 +154,7 @@ def trends(call: Call) -> BaseModel:
     _in_order("start", query.start, "end", query.end)
     found = queries.followed(call.site, query.name, query.start, query.end, query.points)
     if found is None:
-        raise Problem(404, f"There is no trend {query.name}; {PREFIX}/trends lists them.")
+        raise Problem(404, f"There is no trend {query.name}; {request.script_root}{PREFIX}/trends lists them.")
     return models.FollowedOut.found(found)
 
 
@@ -242,7 +242,8 @@ def event_stream(call: Call) -> Response:
     try:
         listener = call.broadcaster.join(socket)
     except TooMany:
-        detail = f"All {call.broadcaster.most} event streams are taken; ask {PREFIX}/changes instead, or try again."
+        instead = f"{request.script_root}{PREFIX}/changes"
+        detail = f"All {call.broadcaster.most} event streams are taken; ask {instead} instead, or try again."
         raise Problem(503, detail, {"Retry-After": str(AGAIN_S)}) from None
     try:
         content = events.stream(call.site, listener, after)
@@ -284,7 +285,7 @@ def prometheus(call: Call) -> Response:
 def openapi(call: Call) -> Response:
     from dqm.api.openapi import document
 
-    return Response(document(), mimetype=JSON)
+    return Response(document(request.script_root), mimetype=JSON)
 
 
 ROUTES = (
