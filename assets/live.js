@@ -3,7 +3,7 @@
 (function () {
   "use strict";
   const larboard = (window.larboard = window.larboard || {});
-  const TOPICS = ["run", "element", "file", "plots", "ingest"];
+  const TOPICS = ["run", "element", "file", "plots", "ingest", "alarm", "pulse"];
   const FLUSH_MS = 1000;
   const waiting = new Map();
   let flushed = 0;

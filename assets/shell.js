@@ -278,7 +278,7 @@
     }
     if (byId("keys").open) return;
     if (target.closest && target.closest(".ag-root-wrapper") && event.key !== "/" && event.key !== "?") return;
-    const pages = { b: "board", r: "runs", t: "trends", f: "files", p: "plots" };
+    const pages = { b: "board", r: "runs", t: "trends", f: "files", p: "plots", h: "monitor" };
     if (Date.now() - chord < 1500 && pages[event.key]) {
       chord = 0;
       const link = document.querySelector(`#navigation a[data-page="${pages[event.key]}"]`);

@@ -331,3 +331,183 @@ class Noted:
     subject: str
     before: Any
     after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that is wrong with the monitor itself. Open as long as it has not ended."""
+
+    id: int
+    """0 as long as nobody has written it down: the web found it by itself."""
+    kind: str
+    subject: str
+    """What it is about: a data root, a directory, a plug-in; empty where there is only one."""
+    severity: str
+    """``bad`` or ``suspect``."""
+    reason: str
+    since: float
+    seen: float
+    """When it was last found to be so."""
+    acknowledged_by: str | None = None
+    acknowledged_at: float | None = None
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFacts:
+    """The last search of all data roots."""
+
+    time: float | None
+    seconds: float
+    files: int
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFacts:
+    """A data root, or a directory in it: how far behind its files are."""
+
+    root: str
+    directory: str
+    """Empty for the whole root."""
+    lag_s: float | None
+    """From the last change of the newest file to the end of counting; None before the first file."""
+    counting: bool
+    """The newest file waits still: its lag grows."""
+    files: int
+    waiting: int
+    oldest_waiting: float | None
+    """Since when the file that waits longest waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootFacts:
+    """A data root itself."""
+
+    path: str
+    problem: str
+    """Why it cannot be searched; empty when it can."""
+    future_s: float
+    """How far the times of its new files are ahead of the clock of the ingest host."""
+    data_off_s: float
+    """How far the data of its newest file are from the time the file was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFacts:
+    """Where files are kept."""
+
+    path: str
+    what: str
+    total: int
+    free: int
+    days_left: float | None
+    """Until it is full, as it goes; None: it does not fill, or not known yet."""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """The database as the leader finds it."""
+
+    engine: str
+    size: int | None
+    schema: str
+    write_s: float | None
+    """How long the last write of the pulse took."""
+    ahead_s: float
+    """Its clock against that of the ingest host."""
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogFacts:
+    """Many files at once, worked off newest first."""
+
+    began: float
+    files: int
+    done: int
+    left_s: float | None
+
+    @property
+    def left(self) -> int:
+        return max(self.files - self.done, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How the ingest is, as its leader saw itself at one moment."""
+
+    time: float
+    by: str
+    host: str
+    scan: ScanFacts
+    files: dict[str, int]
+    """By state."""
+    queue: int
+    queue_before: int | None
+    """Some minutes ago."""
+    left_s: float | None
+    places: tuple[PlaceFacts, ...]
+    roots: tuple[RootFacts, ...]
+    disks: tuple[DiskFacts, ...]
+    used: dict[str, int]
+    """Bytes of states, cache and database; what was not measured yet is not there."""
+    database: DatabaseFacts
+    stopped: tuple[tuple[str, str], ...]
+    """Plug-ins that do not run, with the reason."""
+    missing_states: tuple[str, ...]
+    """Plots of runs (``run/Plot``) whose states are not there."""
+    problems: tuple[str, ...]
+    """What else the watch complains about."""
+    beats_ahead_s: float
+    """How far the clock of another ingest host is ahead."""
+    backlog: BacklogFacts | None = None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Facts:
+        """From what `dataclasses.asdict` gave."""
+        return cls(
+            **data
+            | {
+                "scan": ScanFacts(**data["scan"]),
+                "places": tuple(PlaceFacts(**place) for place in data["places"]),
+                "roots": tuple(RootFacts(**root) for root in data["roots"]),
+                "disks": tuple(DiskFacts(**disk) for disk in data["disks"]),
+                "database": DatabaseFacts(**data["database"]),
+                "stopped": tuple((name, reason) for name, reason in data["stopped"]),
+                "missing_states": tuple(data["missing_states"]),
+                "problems": tuple(data["problems"]),
+                "backlog": BacklogFacts(**data["backlog"]) if data["backlog"] else None,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A sample of the ingest; the counters only go up."""
+
+    time: float
+    by: str
+    queue: int
+    lag_s: float | None
+    files: int
+    packets: int
+    bytes: int
+    write_s: float | None
+    free: dict[str, int]
+    facts: Facts | None = None
+    """Of the newest one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebWorker:
+    """A process of the site."""
+
+    name: str
+    host: str
+    pid: int
+    started: float
+    beat: float
+    streams: int
+    most: int
+    """So many streams may be open."""

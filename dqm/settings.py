@@ -254,6 +254,38 @@ class AuthSettings(BaseModel):
         return value
 
 
+class HealthSettings(BaseModel):
+    """When the monitor itself raises an alarm; 0 switches a rule off."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pulse_s: float = Field(default=10, ge=1, description="how often the ingest measures itself [s]")
+    leader_s: float = Field(default=30, ge=0, description="no sign of life of any ingest for so long is an alarm [s]")
+    scan_late_s: float = Field(default=120, ge=0, description="a search of the data roots may be late by so much [s]")
+    lag_s: float = Field(default=60, ge=0, description="the newest file of a root may wait so long to be counted [s]")
+    free_mb: float = Field(default=1000, ge=0, description="a disk with less space than this is an alarm [MB]")
+    free_percent: float = Field(default=2, ge=0, le=100, description="so is one with less than this part free [%]")
+    days_left: float = Field(default=3, ge=0, description="a disk that will be full before this is an alarm [days]")
+    clock_s: float = Field(default=5, ge=0, description="clocks of hosts, files and database may differ by so much [s]")
+    data_time_s: float = Field(
+        default=86400, ge=0, description="times in new data may be off the times of their files by so much [s]"
+    )
+    write_s: float = Field(default=2, ge=0, description="a small write of the database may take so long [s]")
+    raise_s: float = Field(default=10, ge=0, description="an alarm is raised for what lasts so long [s]")
+    clear_s: float = Field(default=60, ge=0, description="an alarm ends when nothing was wrong for so long [s]")
+
+
+class LogSettings(BaseModel):
+    """What the processes write to stderr."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["text", "json"] = Field(
+        default="text", description="text for people, or json: one object a line, for programs"
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is written at least")
+
+
 class Settings(BaseSettings):
     """All settings, each with a default that works."""
 
@@ -267,6 +299,8 @@ class Settings(BaseSettings):
     runs: RunSettings = RunSettings()
     web: WebSettings = WebSettings()
     auth: AuthSettings = AuthSettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(

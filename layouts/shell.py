@@ -17,7 +17,7 @@ from dqm.views.site import Site
 from layouts.components.words import empty, extra, failure, mark, run_mark, so_far
 from layouts.pages import PAGES
 
-TOPICS = ("run", "element", "file", "plots", "ingest")
+TOPICS = ("run", "element", "file", "plots", "ingest", "alarm", "pulse")
 TICK_MS = 30_000
 WORKER = "notices-worker.js"
 NOT_LOADED = r"(report|early|notices-worker)\.js"
@@ -57,6 +57,8 @@ KEYS = (
     ("g t", "trends"),
     ("g f", "files"),
     ("g p", "plots"),
+    ("g h", "health of the monitor"),
+    ("a", "acknowledge an alarm of the monitor"),
     ("?", "this list"),
 )
 

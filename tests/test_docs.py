@@ -97,6 +97,13 @@ def test_every_command_is_in_the_readme() -> None:
         assert re.search(rf"\b{name}\b", documents), name
 
 
+def test_every_alarm_is_in_the_table_for_shifters() -> None:
+    from dqm.checks.alarms import KINDS
+
+    rows = re.findall(r"^\| `(\w+)`( \(blind\))? \|", OPERATION, re.MULTILINE)
+    assert {name: bool(blind) for name, blind in rows} == {kind.name: kind.blind for kind in KINDS.values()}
+
+
 def test_every_plot_and_trend_is_in_its_table() -> None:
     listed = plot_list(discover())
     rows = {match[1]: match[0] for match in re.finditer(r"^\| `(\w+)` \|.*$", PLOTS, re.MULTILINE)}

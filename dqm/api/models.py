@@ -18,8 +18,8 @@ from pydantic import (
     field_validator,
 )
 
-from dqm.records import DataFile, FileState, Limits, Notice, Run, TrendName, TrendPoint, TrendValue, Watcher
-from dqm.views import queries
+from dqm.records import Alarm, DataFile, FileState, Limits, Notice, Run, TrendName, TrendPoint, TrendValue, Watcher
+from dqm.views import alarm_list, queries
 from dqm.views.asked import moment_of
 from dqm.views.queries import Followed, Ingest, Judged, Neighbours, News, Order
 
@@ -481,6 +481,56 @@ class ChangesOut(Given):
     @classmethod
     def found(cls, found: News) -> ChangesOut:
         return cls(seq=found.seq, notices=[NoticeOut.of(notice) for notice in found.notices], gap=found.gap)
+
+
+class AlarmOut(Given):
+    """Something that is wrong with the monitor itself."""
+
+    id: int | None = Field(description="null as long as only the web has seen it: acknowledge it by its kind")
+    kind: str
+    subject: Text = Field(description="a data root, a directory, a plug-in; empty where there is only one")
+    severity: Literal["bad", "suspect"]
+    blind: bool = Field(description="while it is open nothing new may reach the pages")
+    title: Text
+    reason: Text
+    advice: Text = Field(description="what to do")
+    since: Moment | None
+    seen: Moment | None = Field(description="when it was last found to be so")
+    acknowledged_by: Text | None
+    acknowledged_at: Moment | None
+    ended: Moment | None
+
+    @classmethod
+    def of(cls, alarm: Alarm) -> AlarmOut:
+        kind = alarm_list.kind_of(alarm)
+        times: dict[str, Any] = {
+            name: moment(getattr(alarm, name)) for name in ("since", "seen", "acknowledged_at", "ended")
+        }
+        severity: Any = alarm.severity
+        return cls(
+            id=alarm.id or None,
+            kind=alarm.kind,
+            subject=alarm.subject,
+            severity=severity,
+            blind=kind.blind,
+            title=kind.title,
+            reason=alarm.reason,
+            advice=kind.advice,
+            acknowledged_by=alarm.acknowledged_by,
+            **times,
+        )
+
+
+class AlarmsQuery(Asked):
+    """Which alarms."""
+
+    history: bool = Field(default=False, description="also those that have ended, the last one first")
+    limit: int = Field(default=100, ge=1, le=PAGE_MOST, description="so many of those that have ended")
+
+
+class AlarmsOut(Given):
+    open: list[AlarmOut] = Field(description="those that nobody has acknowledged first")
+    ended: list[AlarmOut]
 
 
 class HealthOut(Given):

@@ -15,7 +15,7 @@ import dqm
 from dqm.api import events, metrics, models, paging
 from dqm.api.events import Broadcaster, TooMany
 from dqm.api.problems import Problem, bad_request, wrong
-from dqm.views import elements, queries
+from dqm.views import alarm_list, elements, queries
 from dqm.views.elements import NoFigure
 from dqm.views.queries import Actor, NotNow, Search, StoreProblem
 from dqm.views.site import Site
@@ -223,6 +223,27 @@ def ingest(call: Call) -> BaseModel:
     return models.IngestOut.found(queries.ingest(call.site), time.time())
 
 
+# alarms of the monitor ------------------------------------------------------------------------------------------------
+
+
+def list_alarms(call: Call) -> BaseModel:
+    query: models.AlarmsQuery = call.query
+    found = alarm_list.alarm_list(call.site, history=query.limit if query.history else 0)
+    rows = ([models.AlarmOut.of(alarm) for alarm in alarms] for alarms in (found.open, found.history))
+    return models.AlarmsOut(open=next(rows), ended=next(rows))
+
+
+def acknowledge_alarm(call: Call) -> BaseModel:
+    assert call.actor
+    try:
+        found = alarm_list.acknowledge(call.site, call.actor, call.path["alarm"])
+    except NotNow as reason:
+        raise Problem(409, str(reason)) from None
+    if found is None:
+        raise Problem(404, f"There is no alarm {call.path['alarm']}.")
+    return models.AlarmOut.of(found)
+
+
 # news -----------------------------------------------------------------------------------------------------------------
 
 
@@ -315,6 +336,14 @@ ROUTES = (
     ),
     Route("GET", f"{PREFIX}/plots", "Plots of this host, and broken plug-ins", plots, (models.PlotsOut,)),
     Route("GET", f"{PREFIX}/ingest", "Who counts files, and how far they are", ingest, (models.IngestOut,)),
+    Route(
+        "GET", f"{PREFIX}/alarms", "What is wrong with the monitor itself", list_alarms, (models.AlarmsOut,),
+        models.AlarmsQuery,
+    ),
+    Route(
+        "POST", f"{PREFIX}/alarms/{{alarm}}/acknowledge", "Say that an alarm was seen", acknowledge_alarm,
+        (models.AlarmOut,), refusals=(403, 404, 409),
+    ),
     Route("GET", f"{PREFIX}/changes", "What changed since a notice", changes, (models.ChangesOut,), models.EventsQuery),
     Route(
         "GET", f"{PREFIX}/events", "Notices as they come (server-sent events)", event_stream,

@@ -16,7 +16,7 @@ from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part, TrendValue
 from dqm.records import Element as RunElement
 from dqm.results import Element, plain
-from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, runs, trends
+from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
 from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend, check_figure
 
 DELTA_SHARE = 0.25
@@ -253,6 +253,8 @@ class Committer:
                 times = {"start": scan.first_unix, "end": scan.last_unix} if scan.first_unix is not None else {}
                 values = {"rows_done": scan.rows, "counted": not waits, **times, **outcome}
                 files.update(tx, file.id, **values)
+                whole_file = {"files": 1, "bytes": file.size} if complete else {}
+                pulses.count(tx, packets=max(scan.rows - file.rows_done, 0), **whole_file)
             elif outcome:
                 files.update(tx, file.id, **outcome)
             for twin in beaten:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from dqm.ingest.hints import Hints
 from dqm.ingest.merging import StatesDropped
 from dqm.ingest.oneshot import Sources
+from dqm.ingest.pulse import Pulse
 from dqm.ingest.roots import Roots, Sighting, gone
 from dqm.ingest.take import Taker
 from dqm.records import FINISHED, FileState, Plugin, Watcher
@@ -76,6 +77,7 @@ class Watch:
         self.taker.commits.fence = self._still_lead
         # not only host and process: containers may have the same of both
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+        self.pulse = Pulse(store, settings, self.name, now)
         self.started = now()
         self.leads = False
         self.problems: list[str] = []
@@ -159,10 +161,11 @@ class Watch:
         polled = settings.watch == "poll" or (settings.watch == "auto" and bool(self.roots.on_network()))
         self._watch_problems = [] if settings.watch == "poll" else self.hints.watch(list(self.roots.directories))
         every = settings.poll_s if polled or self._watch_problems else settings.reconcile_s
-        seen = self.roots.scan()
+        began, seen = self.now(), self.roots.scan()
         self.problems = [*seen.problems, *self._watch_problems]
         if not self.roots.directories:
             self.problems.append(NO_ROOTS)
+        self.pulse.scanned(seen, began, every, self.problems)
         with self.store.read() as tx:
             known = files.marks(tx)
         self._note(
@@ -357,6 +360,8 @@ class Watch:
         if self.leads and not led:
             self._next["scan"] = 0.0
         self._next["beat"] = now + min(BEAT_S, self.settings.ingest.lease_s / BEATS_IN_A_LEASE)
+        if self.leads:
+            self.pulse.beat(left)
 
     def _still_lead(self, tx: Any) -> None:
         if not watchers.holds(tx, self.name):

@@ -38,6 +38,10 @@ class States(ABC):
         """The content at `address`; raises KeyError when it is not there."""
 
     @abstractmethod
+    def missing(self, addresses: Collection[str]) -> set[str]:
+        """Those of `addresses` that are not there."""
+
+    @abstractmethod
     def collect(self, named: Collection[str], now: float | None = None) -> int:
         """Removes what is not among `named` and older than ORPHAN_AGE_S; gives how many."""
 
@@ -84,6 +88,9 @@ class FileStates(States):
         except FileNotFoundError:
             raise KeyError(address) from None
 
+    def missing(self, addresses: Collection[str]) -> set[str]:
+        return {address for address in addresses if not self._path(address).is_file()}
+
     def collect(self, named: Collection[str], now: float | None = None) -> int:
         oldest = (time.time() if now is None else now) - ORPHAN_AGE_S
         removed = 0
@@ -117,6 +124,11 @@ class RowStates(States):
         if content is None:
             raise KeyError(address)
         return bytes(content)
+
+    def missing(self, addresses: Collection[str]) -> set[str]:
+        with self._engine.connect() as connection:
+            there = connection.scalars(sa.select(states.c.address).where(states.c.address.in_(list(addresses)))).all()
+        return set(addresses) - set(there)
 
     def collect(self, named: Collection[str], now: float | None = None) -> int:
         oldest = (time.time() if now is None else now) - ORPHAN_AGE_S

@@ -310,3 +310,65 @@ handshakes = sa.Table(
     sa.Column("target", sa.Text, nullable=False),
     sa.Column("begun", Time, nullable=False),
 )
+
+# what is wrong with the monitor itself; rows that have ended are its history
+alarms = sa.Table(
+    "alarms",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since", Time, nullable=False, index=True),
+    sa.Column("seen", Time, nullable=False),
+    sa.Column("acknowledged_by", sa.Text),
+    sa.Column("acknowledged_at", Time),
+    sa.Column("ended", Time),
+    sa.Index(
+        "ix_alarms_open",
+        "kind",
+        "subject",
+        unique=True,
+        sqlite_where=sa.text("ended IS NULL"),
+        postgresql_where=sa.text("ended IS NULL"),
+    ),
+)
+
+# how the ingest was, every some seconds; what is older than an hour is thinned to one an hour
+pulses = sa.Table(
+    "pulses",
+    metadata,
+    sa.Column("time", Time, primary_key=True),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("queue", sa.Integer, nullable=False),
+    sa.Column("lag_s", sa.Double),
+    sa.Column("files", sa.BigInteger, nullable=False),
+    sa.Column("packets", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("write_s", sa.Double),
+    sa.Column("free", Json, nullable=False),
+    sa.Column("hourly", sa.Boolean, nullable=False, server_default=sa.false()),
+    # of the newest row only
+    sa.Column("facts", Json(none_as_null=True)),
+)
+
+# sums since the first day: what was counted, whatever became of it
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+web_workers = sa.Table(
+    "web_workers",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started", Time, nullable=False),
+    sa.Column("beat", Time, nullable=False),
+    sa.Column("streams", sa.Integer, nullable=False),
+    sa.Column("most", sa.Integer, nullable=False),
+)

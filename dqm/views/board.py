@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from dqm.records import DataFile, Element, ElementState, FileState, Plugin, Run, TrendName, TrendPoint, Watcher
 from dqm.store import elements, files, plugins, runs, trends, watchers
+from dqm.views.alarm_list import AlarmList, open_alarms
 from dqm.views.live import SILENT_S, run_state
 from dqm.views.run_page import Unread, share_of_files, unread_of
 from dqm.views.site import Site
@@ -73,6 +74,13 @@ class Board:
     quarantined: int
     last_file: DataFile | None
     contact: str
+    alarms: AlarmList
+    """What is wrong with the monitor itself."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether what is judged below may be old, or not all: nothing may look good then."""
+        return self.stale or bool(self.alarms.blind)
 
     @property
     def wrong(self) -> tuple[Line, ...]:
@@ -102,8 +110,9 @@ def board(site: Site, now: float | None = None) -> Board:
         unread = unread_of(tx, run) if run else Unread(0, 0, 0)
         tally, last = files.tally(tx), files.last_done(tx)
         listed, alive = plugins.listed(tx), watchers.alive(tx, 0)
+        alarms = open_alarms(site, tx, now)
     rate = next((plot for plot in RATE_PLOTS if plot in found), None)
-    ingest = ingest_health(alive, now)
+    ingest = with_alarms(ingest_health(alive, now), alarms)
     return Board(
         now=now,
         run=run,
@@ -120,6 +129,7 @@ def board(site: Site, now: float | None = None) -> Board:
         quarantined=tally.get(FileState.QUARANTINED, 0),
         last_file=last,
         contact=site.settings.web.contact,
+        alarms=alarms,
     )
 
 
@@ -218,3 +228,11 @@ def ingest_health(known: Sequence[Watcher], now: float) -> Ingest:
     if (leader.backlog_s or 0) > BEHIND_S:
         problems += (f"it does not keep up: {leader.queue:,} files wait to be counted",)
     return Ingest("suspect" if problems else "good", leader.state or "running", last, alive, problems)
+
+
+def with_alarms(ingest: Ingest, alarms: AlarmList) -> Ingest:
+    """Nothing is good about an ingest with an open alarm; what an alarm says is not said twice."""
+    said = {alarm.reason for alarm in alarms.open}
+    problems = tuple(problem for problem in ingest.problems if problem not in said)
+    state = "suspect" if ingest.state == "good" and alarms.open else ingest.state
+    return replace(ingest, state=state, problems=problems)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from layouts.pages import board, files, plot, plots, run, runs, trends
+from layouts.pages import board, files, monitor, plot, plots, run, runs, trends
 from layouts.pages.page import Page
 
-PAGES: tuple[Page, ...] = (board.PAGE, runs.PAGE, trends.PAGE, files.PAGE, plots.PAGE, run.PAGE, plot.PAGE)
+PAGES: tuple[Page, ...] = (
+    board.PAGE,
+    runs.PAGE,
+    trends.PAGE,
+    files.PAGE,
+    plots.PAGE,
+    monitor.PAGE,
+    run.PAGE,
+    plot.PAGE,
+)

@@ -12,10 +12,20 @@ from flask.testing import FlaskClient
 
 from dqm.api import models
 from dqm.api.routes import ROUTES, Route
+from dqm.records import Alarm
+from dqm.store import alarms
+from dqm.views.site import Site
 
 DOCUMENT = Path(__file__).parents[2] / "docs/api.md"
-VALUES = {"run": "7", "plot": "AdcSpectrum", "file": "1"}
+VALUES = {"run": "7", "plot": "AdcSpectrum", "file": "1", "alarm": "1"}
 EXAMPLES = {"name": "PacketRate.data_rate_hz", "after": "3", "cursor": None}
+
+
+@pytest.fixture(autouse=True)
+def an_alarm(site: Site) -> None:
+    """One alarm is open."""
+    with site.store.begin() as tx:
+        assert alarms.raise_(tx, Alarm(0, "slow", "", "suspect", "a write took 4 s", 1e9, 1e9)) == 1
 
 
 @pytest.fixture

@@ -510,7 +510,7 @@ def test_notices_are_numbered_without_a_gap(site: Site) -> None:
     with site.store.read() as tx:
         found = notices.after(tx, 0, 10_000)
     assert [notice.seq for notice in found] == list(range(1, len(found) + 1))
-    assert {notice.topic for notice in found} == {"run", "element", "file", "plots", "ingest"}
+    assert {notice.topic for notice in found} == {"run", "element", "file", "plots", "ingest", "pulse"}
 
 
 class Crash(BaseException):

@@ -14,7 +14,7 @@ from layouts.components.steady import tree_id, tree_of
 from layouts.components.words import failure
 from layouts.pages.board.layout import BOARD, board_of
 
-TOPICS = ("run", "element", "file", "plots", "ingest")
+TOPICS = ("run", "element", "file", "plots", "ingest", "alarm")
 
 
 def register(app: Any, site: Site) -> None:

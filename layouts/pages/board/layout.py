@@ -7,9 +7,11 @@ from typing import Any
 
 from dash import html
 
+from dqm.views.alarm_list import kind_of
 from dqm.views.board import Board, Ingest, Line, board
 from dqm.views.site import Site
 from dqm.views.words import number
+from layouts.components.alarms import alarm_list
 from layouts.components.graph import figure_area, plot_link
 from layouts.components.steady import steady
 from layouts.components.words import WORDS, age, empty, mark, moment, run_mark, so_far
@@ -63,8 +65,8 @@ def _banner(found: Board) -> html.Section:
     run = found.run
     assert run is not None
     counts = [mark(state, f"{count} {WORDS[state]}") for state, count in _tally(found.wrong)]
-    words = "nothing was outside its limits" if found.stale else "nothing outside its limits"
-    verdict = counts or [mark("nodata" if found.stale else "good", words)]
+    words = "nothing was outside its limits" if found.doubtful else "nothing outside its limits"
+    verdict = counts or [mark("nodata" if found.doubtful else "good", words)]
     facts = [
         html.Span([html.B(number(run.packets)), " packets"]),
         html.Span(_coverage(found)),
@@ -102,6 +104,12 @@ def _warnings(found: Board) -> list[Any]:
         start = html.Span([" New files are not read. Start it with ", html.Code("larboard watch"), "."])
         warnings.append(html.Div([mark("broken", "MONITOR"), html.B([f" {found.ingest.words}", *since, "."]), start],
                                  className="notice broken", role="alert"))  # fmt: skip
+    for alarm in found.alarms.blind:
+        if found.ingest.state == "broken" and alarm.kind == "leader":
+            continue  # said above
+        what = html.B([f" {kind_of(alarm).title} for ", age(alarm.since, ago=False), "."])
+        why = html.Span([f" {alarm.reason}. What is shown may be old, or not all. ", html.A("Health", href="/monitor")])
+        warnings.append(html.Div([mark("broken", "MONITOR"), what, why], className="notice broken", role="alert"))
     if found.stale and found.run is not None:
         words = html.B([" No new data for ", age(found.run.updated, ago=False), "."])
         rest = " What is judged below is old: the verdicts are the last ones."
@@ -112,7 +120,7 @@ def _warnings(found: Board) -> list[Any]:
 def _wrong(found: Board) -> html.Section:
     wrong = found.wrong
     if not wrong:
-        words = "Nothing was outside its limits." if found.stale else "Nothing is outside its limits."
+        words = "Nothing was outside its limits." if found.doubtful else "Nothing is outside its limits."
         return html.Section([html.H3("Needs attention"), html.P(words, className="calm")], className="panel")
     more = (
         [html.Details([html.Summary(f"{len(wrong) - SHOWN} more"), _list(found, wrong[SHOWN:])])]
@@ -165,8 +173,8 @@ def _calm(found: Board) -> Any:
     free = [line for line in found.calm if line.state == ""]
     if run is None or not found.calm:
         return None
-    word = "were inside their limits" if found.stale else "inside their limits"
-    shown = _stale_word(f"{len(good)} {word}") if found.stale else mark("good", f"{len(good)} {word}")
+    word = "were inside their limits" if found.doubtful else "inside their limits"
+    shown = _stale_word(f"{len(good)} {word}") if found.doubtful else mark("good", f"{len(good)} {word}")
     rows = [html.P([shown, ": ", *_links(run.key, good)])] if good else []
     rows += [html.P([html.Span("No limits are set for: "), *_links(run.key, free)], className="weak")] if free else []
     return html.Section(rows, className="panel calm")
@@ -226,7 +234,8 @@ def _monitor(found: Board) -> html.Section:
             ]
         )
     )
-    return html.Section([html.H3("Monitor"), *rows], className="panel monitor")
+    alarms = [alarm_list(found.alarms.open)] if found.alarms.open else []
+    return html.Section([html.H3(html.A("Monitor", href="/monitor")), *alarms, *rows], className="panel monitor")
 
 
 def _files(count: int, words: str, state: str) -> Any:
