@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 Limits = tuple[float | None, float | None]
+Resolution = Literal["file", "hour", "day"]
 
 
 class FileState(StrEnum):
@@ -33,6 +34,10 @@ class FileState(StrEnum):
 FINISHED = (FileState.DONE, FileState.PARTIAL, FileState.GONE)
 """Nothing more is expected of it; what it gave (if it is counted) is merged in its run."""
 COUNTED = (*FINISHED, FileState.GROWING, FileState.READING)
+
+
+DROPPED = "dropped"
+"""In the place of the address of a state: a retention rule removed it; its numbers stay."""
 
 
 class ElementState(StrEnum):
@@ -171,7 +176,7 @@ class Element:
     version: int
     """Goes up by one with each commit that changes what is shown."""
     base: str | None
-    """Content address of the merged states of all files of the run that are done."""
+    """Content address of the merged states of all files of the run that are done; or DROPPED."""
     mergeable: bool
     rows: int
     state: ElementState
@@ -209,6 +214,66 @@ class TrendPoint:
     file_id: int
     end: float | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """The numbers of the files that began in one hour or day (UTC)."""
+
+    seconds: int
+    time: float
+    """Its start."""
+    count: int
+    """Files that gave a value."""
+    unknown: int
+    """Files that gave none."""
+    summed: int
+    total: float | None
+    """Of `summed` values."""
+    low: float | None
+    high: float | None
+    first: float
+    last: float
+    """Starts of the first and of the last file."""
+    kept: int = 0
+    """How many of the files have no points of their own any more."""
+
+    @property
+    def mean(self) -> float | None:
+        """None where no file gave a value; else between the lowest and the highest."""
+        if self.low is None or self.high is None:
+            return None
+        if not self.summed or self.total is None:
+            return self.high
+        return min(max(self.total / self.summed, self.low), self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A trend in a range of time: points of files, or hours or days where these are too many or dropped."""
+
+    resolution: Resolution
+    points: list[TrendPoint]
+    rollups: list[Rollup]
+    files: int
+    """How many files are in it."""
+    unknown: int
+    """How many of them gave no value."""
+    kept: int = 0
+    """How many of them have no points of their own any more, by a retention rule."""
+    kept_until: float | None = None
+    """The start of the last of those."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRule:
+    """How many days things of runs of a category and certification are kept ("" fits all; None: not said, 0: for ever)."""
+
+    category: str = ""
+    certification: str = ""
+    points_days: int | None = None
+    states_days: int | None = None
+    figures_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,38 @@ class RunSettings(BaseModel):
     rules: list[RunRule] = Field(default_factory=list, description="the first rule with a category decides")
 
 
+class RetentionRuleSettings(BaseModel):
+    """Of each thing the first rule decides that fits the run and says how long it is kept; 0 days: for ever."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    category: str = Field(default="", description="category of the run; empty: any")
+    certification: str = Field(default="", description="certification of the run, such as open or good; empty: any")
+    points_days: int | None = Field(
+        default=None, ge=0, description="numbers of single files; then hours and days stand for them"
+    )
+    states_days: int | None = Field(default=None, ge=0, description="what figures are drawn from; numbers stay")
+    figures_days: int | None = Field(
+        default=None, ge=0, description="runs older than this are drawn anew at each visit"
+    )
+
+
+class RetentionSettings(BaseModel):
+    """What is dropped, and when; of closed runs, never of the newest. The audit trail is kept for ever."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rules: list[RetentionRuleSettings] = Field(
+        default_factory=list,
+        description="how many days points, states and figures of runs are kept; without a rule for ever",
+    )
+    hours_days: int = Field(
+        default=0, ge=0, description="hours of dropped points are kept so many days, then days; 0: for ever"
+    )
+    notices: int = Field(default=100_000, ge=1000, description="so many of the newest notices are kept")
+    figures_mb: int = Field(default=512, ge=16, description="largest size of the cache of drawn figures [MB]")
+
+
 class WebSettings(BaseModel):
     """The site."""
 
@@ -297,6 +329,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     ingest: IngestSettings = IngestSettings()
     runs: RunSettings = RunSettings()
+    retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
     auth: AuthSettings = AuthSettings()
     health: HealthSettings = HealthSettings()
@@ -378,6 +411,7 @@ EXAMPLES: dict[str, str] = {
     "runs.rules": '[{ match = "pedestal|pulser", category = "calibration", tags = ["pedestal"] }]',
     "web.prefix": '"/larboard"',
     "web.hosts": '["larboard.example.org"]',
+    "retention.rules": '[{ certification = "good", points_days = 0 }, { points_days = 400, states_days = 3650 }]',
     "web.contact": '"charge expert: 555-0123"',
     "web.proxies": '["127.0.0.1", "10.1.0.0/16"]',
     "auth.roles": '{ "dune-nd-shift" = "shifter", "dune-nd-charge" = "expert:charge", "dune-nd-admin" = "admin" }',

@@ -18,7 +18,19 @@ from pydantic import (
     field_validator,
 )
 
-from dqm.records import Alarm, DataFile, FileState, Limits, Notice, Run, TrendName, TrendPoint, TrendValue, Watcher
+from dqm.records import (
+    Alarm,
+    DataFile,
+    FileState,
+    Limits,
+    Notice,
+    Rollup,
+    Run,
+    TrendName,
+    TrendPoint,
+    TrendValue,
+    Watcher,
+)
 from dqm.views import alarm_list, queries
 from dqm.views.asked import moment_of
 from dqm.views.queries import Followed, Ingest, Judged, Neighbours, News, Order
@@ -117,6 +129,9 @@ class TrendsQuery(Asked):
     start: MomentIn | None = None
     end: MomentIn | None = None
     points: int = Field(default=1000, ge=10, le=20_000, description="at most so many; no highest or lowest is lost")
+    resolution: Literal["auto", "file", "hour", "day"] = Field(
+        default="auto", description="auto: files, where they are too many or dropped hours or days (UTC)"
+    )
 
 
 class FigureQuery(Asked):
@@ -310,34 +325,51 @@ class TrendNamesOut(Given):
 
 
 class PointOut(Given):
-    """The number of one file, at the start of the file."""
+    """The number of one file, at the start of the file; or of the files that began in a while from `time` to `end`."""
 
     time: Moment | None
     end: Moment | None
-    value: Number
-    run: Text
-    file: int
+    value: Number = Field(description="of several files the mean")
+    low: Number
+    high: Number
+    files: int
+    unknown: int = Field(description="files that gave no value")
+    run: Text | None
+    file: int | None
     reason: Text
 
     @classmethod
     def of(cls, point: TrendPoint) -> PointOut:
         return cls(
-            time=moment(point.time), end=moment(point.end), value=point.value,
-            run=point.run_key, file=point.file_id, reason=point.reason,
+            time=moment(point.time), end=moment(point.end), value=point.value, low=point.value, high=point.value,
+            files=1, unknown=int(point.value is None), run=point.run_key, file=point.file_id, reason=point.reason,
+        )  # fmt: skip
+
+    @classmethod
+    def of_several(cls, found: Rollup) -> PointOut:
+        return cls(
+            time=moment(found.time), end=moment(found.time + found.seconds), value=found.mean, low=found.low,
+            high=found.high, files=found.count + found.unknown, unknown=found.unknown, run=None, file=None, reason="",
         )  # fmt: skip
 
 
 class FollowedOut(TrendNameOut):
     """A number over time."""
 
+    resolution: Literal["file", "hour", "day"] = Field(description="what a point is: one file, or hours or days (UTC)")
     points: list[PointOut]
-    total: int = Field(description="points in this range before they were thinned")
-    thinned: bool
+    total: int = Field(description="files in this range")
+    thinned: bool = Field(description="whether points are fewer than files")
+    dropped: int = Field(description="files whose own points a retention rule dropped: kept in hours or days")
 
     @classmethod
     def found(cls, found: Followed) -> FollowedOut:
         points = [PointOut.of(point) for point in found.points]
-        return cls(**_trend(found.name), points=points, total=found.total, thinned=found.total > len(points))
+        points += [PointOut.of_several(rollup) for rollup in found.rollups]
+        return cls(
+            **_trend(found.name), resolution=found.resolution, points=points, total=found.total,
+            thinned=found.total > len(points), dropped=found.kept,
+        )  # fmt: skip
 
 
 class FileOut(Given):

@@ -152,7 +152,8 @@ def trends(call: Call) -> BaseModel:
             raise bad_request([wrong("name", f"a trend, as {', '.join(given)} is given", None)])
         return models.TrendNamesOut(trends=[models.TrendNameOut.of(name) for name in queries.trend_names(call.site)])
     _in_order("start", query.start, "end", query.end)
-    found = queries.followed(call.site, query.name, query.start, query.end, query.points)
+    resolution = None if query.resolution == "auto" else query.resolution
+    found = queries.followed(call.site, query.name, query.start, query.end, query.points, resolution)
     if found is None:
         raise Problem(404, f"There is no trend {query.name}; {request.script_root}{PREFIX}/trends lists them.")
     return models.FollowedOut.found(found)

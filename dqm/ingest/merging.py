@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-from dqm.records import Part
+from dqm.records import DROPPED, Part
 from dqm.store import Store, parts
 from plots.base import MergeablePlot, Plot, State
 
@@ -43,6 +43,8 @@ class Merger:
         state = plot.start(detector)
         if address is None:
             return state
+        if address == DROPPED:
+            raise StatesDropped(plot.name)
         key = f"{address}/{plot.name}/{plot.version}/{detector.geometry_id if detector is not None else None}"
         kept = self._kept.get(key)
         if kept is None:

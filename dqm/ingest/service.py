@@ -20,9 +20,10 @@ from dqm.ingest.oneshot import Sources
 from dqm.ingest.pulse import Pulse
 from dqm.ingest.roots import Roots, Sighting, gone
 from dqm.ingest.take import Taker
+from dqm.ingest.upkeep import keep_small
 from dqm.records import FINISHED, FileState, Plugin, Watcher
 from dqm.settings import Settings
-from dqm.store import Store, StoreProblem, elements, files, notices, parts, plugins, runs, watchers
+from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, watchers
 from plots.base import MergeablePlot, Plot
 
 log = logging.getLogger("larboard.watch")
@@ -402,7 +403,5 @@ class Watch:
                 if quiet and not run.growing and latest is not None and run.id != latest.id:
                     parts.drop_states(tx, run.id, mergeable)
                     runs.close(tx, run.id)
-            notices.prune(tx)
             watchers.prune(tx, now - FORGET_WATCHER_S)
-            named = parts.addresses(tx)
-        self.store.states.collect(named, now)
+        keep_small(self.store, self.settings.retention, self.taker.commits.begin, now)

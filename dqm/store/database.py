@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
-from dqm.store.problems import OldSchema, StoreProblem
+from dqm.store.problems import BUSY_S, OldSchema, StoreProblem, explained
 from dqm.store.states import FileStates, RowStates, States
 
-BUSY_S = 10
 MIGRATIONS = Path(__file__).parent / "migrations"
 # any 64-bit number; both sides of it are Larboard's
 NOTICE_LOCK, MIGRATION_LOCK = 0x4C41_5242_0001, 0x4C41_5242_0002
@@ -39,7 +37,7 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction that writes: all of it or nothing. On SQLite it waits its turn first (BEGIN IMMEDIATE)."""
-        with _explained(), self._writing.begin() as connection:
+        with explained(), self._writing.begin() as connection:
             if not self.is_sqlite:  # one order for all writers: this lock, then rows
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(NOTICE_LOCK)))
             yield connection
@@ -47,7 +45,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that reads: one moment of the database."""
-        with _explained(), self.engine.connect() as connection:
+        with explained(), self.engine.connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -143,23 +141,3 @@ def check_schema(store: Store) -> None:
         have = f"the tables of revision {current}" if current else "no tables of Larboard"
         raise OldSchema(f"the database {where} has {have}, this Larboard needs {_head()}; run: larboard db upgrade")
     raise OldSchema(f"the database {where} was made by a newer Larboard (revision {current}); install that one")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """What a database says, as one sentence."""
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-        if isinstance(error.orig, sqlite3.OperationalError) and "full" in text:
-            text = "its disk is full; make room, nothing that was counted is lost"
-        elif isinstance(error.orig, sqlite3.OperationalError) and "locked" in text:
-            text = f"another program has held it for more than {BUSY_S} s"
-        elif isinstance(error.orig, sqlite3.OperationalError) and "unable to open" in text:
-            text = "its file cannot be opened; is the directory there, and may Larboard write in it?"
-        elif isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in text:
-            text = "the file is no SQLite database; move it away or name another one (setting store.url)"
-        elif isinstance(error, sa.exc.IntegrityError):
-            raise
-        raise StoreProblem(f"the database cannot be used: {text}") from error

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dqm.records import FINISHED, DataFile, FileState
-from dqm.store import notices
-from dqm.store.tables import files, runs, trend_points
+from dqm.store import notices, trends
+from dqm.store.tables import files, runs
 
 SORTABLE = {name: files.c[name] for name in ("path", "state", "format", "start", "rows", "size", "done", "changed")}
 _SELECT = sa.select(files, runs.c.key.label("run_key")).join(runs, runs.c.id == files.c.run_id, isouter=True)
@@ -60,7 +60,7 @@ def progress(tx: Connection, file_id: int) -> dict[str, Any] | None:
 def retire(tx: Connection, file_id: int, state: FileState, reason: str) -> None:
     """The row is history from now on: its name is free, it is not counted."""
     update(tx, file_id, state=state, reason=reason, current=False, counted=False, next_look=None)
-    tx.execute(trend_points.delete().where(trend_points.c.file_id == file_id))
+    trends.forget(tx, file_id)
 
 
 def current(tx: Connection) -> dict[str, DataFile]:
@@ -76,7 +76,8 @@ def marks(tx: Connection) -> dict[str, tuple[int, int, int, str]]:
 
 def due(tx: Connection, now: float, limit: int = 1000) -> list[DataFile]:
     """Files to look at now, newest first."""
-    wanted = _SELECT.where(files.c.current, files.c.next_look <= now).order_by(files.c.mtime_ns.desc()).limit(limit)
+    order = (files.c.mtime_ns.desc(), files.c.id.desc())
+    wanted = _SELECT.where(files.c.current, files.c.next_look <= now).order_by(*order).limit(limit)
     return [_file(row) for row in tx.execute(wanted)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dqm.records import COUNTED, FINISHED, ElementState, FileState, Part
+from dqm.records import COUNTED, DROPPED, FINISHED, ElementState, FileState, Part
 from dqm.store.rows import upsert
 from dqm.store.tables import elements, files, parts
 
@@ -105,21 +105,22 @@ def drop_states(tx: Connection, run_id: int, mergeable: Collection[str]) -> None
 
 def addresses(tx: Connection) -> set[str]:
     """Every state that is named anywhere."""
-    named = set(tx.scalars(sa.select(elements.c.base).where(elements.c.base.is_not(None))))
-    for row in tx.execute(sa.select(parts.c.base, parts.c.deltas)):
-        named.update(row.deltas, [row.base] if row.base else [])
+    named = set(tx.scalars(sa.select(elements.c.base).where(elements.c.base.is_not(None), elements.c.base != DROPPED)))
+    # where there is no base there are no deltas
+    for row in tx.execute(sa.select(parts.c.base, parts.c.deltas).where(parts.c.base.is_not(None))):
+        named.update(row.deltas, [row.base])
     return named
 
 
 def lacking(tx: Connection, plot: str, plot_version: int, limit: int = 1) -> list[int]:
     """Ids of files that are counted but not by this version of a plot, newest first."""
-    have = sa.select(parts.c.file_id).where(
-        parts.c.plot == plot, parts.c.plot_version == plot_version, parts.c.complete
+    have = sa.exists().where(
+        parts.c.file_id == files.c.id, parts.c.plot == plot, parts.c.plot_version == plot_version, parts.c.complete
     )
     wanted = sa.select(files.c.id).where(
         files.c.current,
         files.c.counted,
         files.c.state.in_((FileState.DONE, FileState.PARTIAL)),
-        files.c.id.not_in(have),
+        ~have,
     )
     return list(tx.scalars(wanted.order_by(files.c.mtime_ns.desc()).limit(limit)))

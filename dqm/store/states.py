@@ -13,7 +13,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from dqm.store.problems import StoreProblem
+from dqm.records import DROPPED
+from dqm.store.problems import StoreProblem, explained
 from dqm.store.tables import states
 
 SUFFIX = ".npz"
@@ -39,7 +40,11 @@ class States(ABC):
 
     @abstractmethod
     def missing(self, addresses: Collection[str]) -> set[str]:
-        """Those of `addresses` that are not there."""
+        """Those of `addresses` that should be there and are not."""
+
+    @abstractmethod
+    def size(self, address: str) -> int:
+        """Bytes at `address`; 0 when it is not there."""
 
     @abstractmethod
     def collect(self, named: Collection[str], now: float | None = None) -> int:
@@ -89,7 +94,13 @@ class FileStates(States):
             raise KeyError(address) from None
 
     def missing(self, addresses: Collection[str]) -> set[str]:
-        return {address for address in addresses if not self._path(address).is_file()}
+        return {address for address in addresses if address != DROPPED and not self._path(address).is_file()}
+
+    def size(self, address: str) -> int:
+        try:
+            return self._path(address).stat().st_size
+        except OSError:
+            return 0
 
     def collect(self, named: Collection[str], now: float | None = None) -> int:
         oldest = (time.time() if now is None else now) - ORPHAN_AGE_S
@@ -111,7 +122,7 @@ class RowStates(States):
     def put(self, content: bytes) -> str:
         address = address_of(content)
         row = {"address": address, "content": content, "written": time.time()}
-        with self._engine.begin() as connection:
+        with explained(), self._engine.begin() as connection:
             if not connection.execute(
                 states.update().where(states.c.address == address).values(written=row["written"])
             ).rowcount:
@@ -119,20 +130,25 @@ class RowStates(States):
         return address
 
     def get(self, address: str) -> bytes:
-        with self._engine.connect() as connection:
+        with explained(), self._engine.connect() as connection:
             content = connection.scalar(sa.select(states.c.content).where(states.c.address == address))
         if content is None:
             raise KeyError(address)
         return bytes(content)
 
     def missing(self, addresses: Collection[str]) -> set[str]:
-        with self._engine.connect() as connection:
+        with explained(), self._engine.connect() as connection:
             there = connection.scalars(sa.select(states.c.address).where(states.c.address.in_(list(addresses)))).all()
-        return set(addresses) - set(there)
+        return set(addresses) - {*there, DROPPED}
+
+    def size(self, address: str) -> int:
+        with explained(), self._engine.connect() as connection:
+            found = sa.select(sa.func.length(states.c.content)).where(states.c.address == address)
+            return connection.scalar(found) or 0
 
     def collect(self, named: Collection[str], now: float | None = None) -> int:
         oldest = (time.time() if now is None else now) - ORPHAN_AGE_S
-        with self._engine.begin() as connection:
+        with explained(), self._engine.begin() as connection:
             old = connection.scalars(sa.select(states.c.address).where(states.c.written < oldest)).all()
             orphans = [address for address in old if address not in named]
             for address in orphans:

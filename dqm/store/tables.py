@@ -84,8 +84,12 @@ files = sa.Table(
     sa.Column("next_look", Time, index=True),
     # cursor and scan of the file itself, to go on with
     sa.Column("progress", Json(none_as_null=True)),
+    # its points of trends were dropped by a retention rule: hours and days hold what it gave
+    sa.Column("condensed", sa.Boolean, nullable=False, server_default=sa.false()),
     # false for rows of names that hold something else now: they are history
     sa.Column("current", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Index("ix_files_done", "done"),
+    sa.Index("ix_files_current_state", "state", sqlite_where=sa.text("current"), postgresql_where=sa.text("current")),
     sa.Index(
         "ix_files_current_path",
         "path",
@@ -114,6 +118,13 @@ parts = sa.Table(
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Column("traceback", sa.Text, nullable=False, server_default=""),
     sa.Column("provisional", sa.Boolean, nullable=False, server_default=sa.false()),
+    # of the states that are still named, which are few: those of open runs
+    sa.Index(
+        "ix_parts_base",
+        "base",
+        sqlite_where=sa.text("base IS NOT NULL"),
+        postgresql_where=sa.text("base IS NOT NULL"),
+    ),
 )
 
 # one plot of one run
@@ -159,6 +170,26 @@ trend_points = sa.Table(
     sa.Column("value", sa.Double),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Index("ix_trend_points_file", "file_id"),
+    sqlite_with_rowid=False,
+)
+
+# hours and days of a trend (dqm.store.rollups); `kept`: what is left of points that a retention rule dropped
+trend_rollups = sa.Table(
+    "trend_rollups",
+    metadata,
+    sa.Column("trend_id", sa.ForeignKey("trend_names.id"), primary_key=True),
+    sa.Column("seconds", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("time", Time, primary_key=True),
+    sa.Column("kept", sa.Boolean, primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("unknown", sa.BigInteger, nullable=False),
+    # how many values are in the total
+    sa.Column("summed", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.Double),
+    sa.Column("low", sa.Double),
+    sa.Column("high", sa.Double),
+    sa.Column("first", Time, nullable=False),
+    sa.Column("last", Time, nullable=False),
     sqlite_with_rowid=False,
 )
 

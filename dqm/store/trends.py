@@ -1,16 +1,23 @@
-"""Numbers over time: one point for each file, at its start."""
+"""Numbers over time: one point for each file, at its start; hours and days of them in step (`rollups`)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dqm.records import TrendName, TrendPoint, TrendValue
+from dqm.records import Resolution, Rollup, Series, TrendName, TrendPoint, TrendValue
+from dqm.store import rollups
+from dqm.store.rollups import DAY, HOUR
 from dqm.store.rows import upsert
-from dqm.store.tables import runs, trend_names, trend_points
+from dqm.store.tables import files, runs, trend_names, trend_points, trend_rollups
+
+NEAR_S = 31 * DAY
+"""In a range up to this the files are counted by hours, beyond by days."""
+RESOLUTIONS: tuple[Resolution, ...] = ("file", "hour", "day")
 
 
 def save(
@@ -23,33 +30,75 @@ def save(
     trends: Mapping[str, TrendValue],
 ) -> None:
     """The numbers of one file; those it had before are replaced."""
+    if not trends:
+        return
+    ids = _ensure(tx, plot, trends)
+    if _is_held(tx, file_id, set(ids.values()), start):
+        return
+    touched = _leave(tx, file_id, set(ids.values()), start)
+    points: list[dict[str, Any]] = []
     for name, trend in trends.items():
-        trend_id = _ensure(tx, plot, name, trend)
-        tx.execute(
-            trend_points.delete().where(
-                trend_points.c.trend_id == trend_id, trend_points.c.file_id == file_id, trend_points.c.time != start
-            )
-        )
-        value = None if trend.value is None else float(trend.value)
-        point = {"trend_id": trend_id, "time": start, "file_id": file_id, "run_id": run_id, "end": end, "value": value}
-        upsert(tx, trend_points, {**point, "reason": trend.reason if value is None else ""})
+        value = None if trend.value is None or not math.isfinite(trend.value) else float(trend.value)
+        reason = trend.reason if value is None else ""
+        place = {"trend_id": ids[name], "time": start, "file_id": file_id, "run_id": run_id, "end": end}
+        points.append({**place, "value": value, "reason": reason})
+    upsert(tx, trend_points, points)
+    rollups.refresh(tx, set(ids.values()), {start, *touched})
 
 
-def _ensure(tx: Connection, plot: str, name: str, trend: TrendValue) -> int:
-    limits = {"range": list(trend.range), "warn": list(trend.warn), "alarm": list(trend.alarm)}
-    row = tx.execute(sa.select(trend_names).where(trend_names.c.plot == plot, trend_names.c.name == name)).first()
-    if row is None:
-        values = {"plot": plot, "name": name, "unit": trend.unit, "limits": limits}
-        made = tx.execute(trend_names.insert().values(values)).inserted_primary_key
-        assert made is not None
-        return made[0]
-    if row.unit != trend.unit or row.limits != limits:
-        tx.execute(trend_names.update().where(trend_names.c.id == row.id).values(unit=trend.unit, limits=limits))
-    return row.id
+def _is_held(tx: Connection, file_id: int, trend_ids: set[int], start: float) -> bool:
+    """Whether the hours that outlived their points hold what this file gives: it must not be counted twice."""
+    table = trend_rollups.c
+    kept = (table.seconds == DAY) & table.kept & (table.time == rollups.start_of(start, DAY))
+    if (
+        tx.execute(sa.select(table.trend_id).where(kept, table.trend_id.in_(sorted(trend_ids))).limit(1)).first()
+        is None
+    ):
+        return False
+    mine = sa.select(files.c.path, files.c.head).where(files.c.id == file_id).subquery()
+    same = (files.c.id == file_id) | (files.c.path == mine.c.path) | (files.c.head == mine.c.head)
+    held = sa.select(files.c.id).join(mine, same).where(files.c.condensed).limit(1)
+    if tx.execute(held).first() is None:
+        return False
+    tx.execute(files.update().where(files.c.id == file_id, ~files.c.condensed).values(condensed=True))
+    return True
+
+
+def _leave(tx: Connection, file_id: int, trend_ids: set[int], start: float) -> set[float]:
+    """Takes away the points that a file has at other times than `start`; gives these times."""
+    own = (trend_points.c.file_id == file_id) & (trend_points.c.time != start)
+    own &= trend_points.c.trend_id.in_(sorted(trend_ids))
+    times = set(tx.scalars(sa.select(trend_points.c.time).where(own).distinct()))
+    if times:
+        tx.execute(trend_points.delete().where(own))
+    return times
+
+
+def _ensure(tx: Connection, plot: str, trends: Mapping[str, TrendValue]) -> dict[str, int]:
+    """Ids of the trends of a plot; new ones are made, units and limits brought up to date."""
+    known = {row.name: row for row in tx.execute(sa.select(trend_names).where(trend_names.c.plot == plot))}
+    ids = {}
+    for name, trend in trends.items():
+        limits = {"range": list(trend.range), "warn": list(trend.warn), "alarm": list(trend.alarm)}
+        row = known.get(name)
+        if row is None:
+            values = {"plot": plot, "name": name, "unit": trend.unit, "limits": limits}
+            made = tx.execute(trend_names.insert().values(values)).inserted_primary_key
+            assert made is not None
+            ids[name] = made[0]
+            continue
+        if row.unit != trend.unit or row.limits != limits:
+            tx.execute(trend_names.update().where(trend_names.c.id == row.id).values(unit=trend.unit, limits=limits))
+        ids[name] = row.id
+    return ids
 
 
 def forget(tx: Connection, file_id: int) -> None:
-    tx.execute(trend_points.delete().where(trend_points.c.file_id == file_id))
+    """Nothing of the file is followed any more."""
+    own = trend_points.c.file_id == file_id
+    rows = tx.execute(sa.select(trend_points.c.trend_id, trend_points.c.time).where(own)).all()
+    tx.execute(trend_points.delete().where(own))
+    rollups.refresh(tx, {row.trend_id for row in rows}, {row.time for row in rows})
 
 
 def names(tx: Connection) -> list[TrendName]:
@@ -62,42 +111,94 @@ def _name(row: Any) -> TrendName:
     return TrendName(row.id, row.plot, row.name, row.unit, **limits)
 
 
+def series(
+    tx: Connection, trend_id: int, since: float, until: float, most: int, resolution: Resolution | None = None
+) -> Series:
+    """A trend in a range of time, of at most `most` points if there are no more files; else of hours, else of days.
+
+    Where a retention rule dropped points, hours stand for all of the range, or days where the hours are dropped too.
+    """
+    near = until - since <= NEAR_S
+    coarse = rollups.of_trend(tx, trend_id, HOUR if near else DAY, since, until)
+    count = sum(rollup.count + rollup.unknown for rollup in coarse)
+    dropped = any(rollup.kept for rollup in coarse)
+    if not dropped and (resolution == "file" or (resolution is None and count <= most)):
+        found = points(tx, trend_id, since, until)
+        return Series("file", found, [], len(found), sum(point.value is None for point in found))
+    if resolution != "day" and (resolution == "hour" or near or min(count, (until - since) / HOUR) <= most):
+        hours = coarse if near else rollups.of_trend(tx, trend_id, HOUR, since, until)
+        whole = not dropped or _hours_are_there(tx, trend_id, since, until)
+        if whole and (resolution == "hour" or len(hours) <= most):
+            return _series("hour", hours)
+    return _series("day", coarse if not near else rollups.of_trend(tx, trend_id, DAY, since, until))
+
+
+def _series(resolution: Resolution, found: list[Rollup]) -> Series:
+    kept = [rollup for rollup in found if rollup.kept]
+    until = kept[-1].last if kept else None
+    unknown = sum(rollup.unknown for rollup in found)
+    return Series(
+        resolution, [], found, unknown + sum(r.count for r in found), unknown, sum(r.kept for r in kept), until
+    )
+
+
+def _hours_are_there(tx: Connection, trend_id: int, since: float, until: float) -> bool:
+    """Whether the hours of all days in a range are still there: a rule drops them after the points."""
+    table = trend_rollups.c
+    first, behind = rollups.start_of(since, DAY), rollups.start_of(until, DAY) + DAY
+    kept = (table.trend_id == trend_id) & table.kept & (table.time >= first) & (table.time < behind)
+    of = {
+        row[0]: row[1]
+        for row in tx.execute(
+            sa.select(table.seconds, sa.func.sum(table.count + table.unknown)).where(kept).group_by(table.seconds)
+        )
+    }
+    return of.get(HOUR, 0) == of.get(DAY, 0)
+
+
 def points(tx: Connection, trend_id: int, since: float, until: float, limit: int = 200_000) -> list[TrendPoint]:
     """Points of one trend in a range of time, in order; the newest `limit`."""
+    point = trend_points.c
+    columns = (point.time, point.value, runs.c.key, point.file_id, point.end, point.reason)
     wanted = (
-        sa.select(trend_points, runs.c.key.label("run_key"))
-        .join(runs, runs.c.id == trend_points.c.run_id)
-        .where(trend_points.c.trend_id == trend_id, trend_points.c.time.between(since, until))
-        .order_by(trend_points.c.time.desc(), trend_points.c.file_id.desc())
+        sa.select(*columns)
+        .join(runs, runs.c.id == point.run_id)
+        .where(point.trend_id == trend_id, point.time.between(since, until))
+        .order_by(point.time.desc(), point.file_id.desc())
         .limit(limit)
     )
-    return [TrendPoint(r.time, r.value, r.run_key, r.file_id, r.end, r.reason) for r in tx.execute(wanted)][::-1]
+    return [TrendPoint(*row) for row in tx.execute(wanted)][::-1]
 
 
 def recent(tx: Connection, run_id: int, limit: int = 200) -> dict[tuple[str, str], list[TrendPoint]]:
     """The newest points of a run by (plot, trend), newest first: what a board judges."""
     newest = (
-        sa.select(trend_points.c.file_id)
-        .where(trend_points.c.run_id == run_id)
-        .group_by(trend_points.c.file_id)
-        .order_by(sa.func.max(trend_points.c.time).desc())
+        sa.select(files.c.id)
+        .where(files.c.run_id == run_id, files.c.current)
+        .order_by(files.c.start.desc().nulls_last(), files.c.id.desc())
         .limit(limit)
     )
+    point = trend_points.c
+    columns = (point.time, point.value, runs.c.key, point.file_id, point.end, point.reason)
     wanted = (
-        sa.select(trend_points, trend_names.c.plot, trend_names.c.name, runs.c.key.label("run_key"))
-        .join(trend_names, trend_names.c.id == trend_points.c.trend_id)
-        .join(runs, runs.c.id == trend_points.c.run_id)
-        .where(trend_points.c.run_id == run_id, trend_points.c.file_id.in_(newest))
-        .order_by(trend_points.c.time.desc())
+        sa.select(trend_names.c.plot, trend_names.c.name, *columns)
+        .join(trend_names, trend_names.c.id == point.trend_id)
+        .join(runs, runs.c.id == point.run_id)
+        .where(point.run_id == run_id, point.file_id.in_(tx.scalars(newest).all()))
+        .order_by(point.time.desc())
     )
     found: dict[tuple[str, str], list[TrendPoint]] = {}
-    for row in tx.execute(wanted):
-        point = TrendPoint(row.time, row.value, row.run_key, row.file_id, row.end, row.reason)
-        found.setdefault((row.plot, row.name), []).append(point)
+    for plot, name, *values in tx.execute(wanted):
+        found.setdefault((plot, name), []).append(TrendPoint(*values))
     return found
 
 
 def span(tx: Connection) -> tuple[float, float] | None:
-    """First and last time of all points."""
-    row = tx.execute(sa.select(sa.func.min(trend_points.c.time), sa.func.max(trend_points.c.time))).one()
-    return None if row[0] is None else (row[0], row[1])
+    """First and last time of all points; those that a retention rule dropped are in it."""
+    mine = trend_rollups.c.trend_id == trend_names.c.id
+    days = sa.select(trend_rollups).where(mine, trend_rollups.c.seconds == DAY)
+    first = days.order_by(trend_rollups.c.time).limit(1).with_only_columns(trend_rollups.c.first)
+    last = days.order_by(trend_rollups.c.time.desc()).limit(1).with_only_columns(trend_rollups.c.last)
+    rows = tx.execute(sa.select(first.scalar_subquery(), last.scalar_subquery()).select_from(trend_names)).all()
+    known = [row for row in rows if row[0] is not None]
+    return (min(row[0] for row in known), max(row[1] for row in known)) if known else None

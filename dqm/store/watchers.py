@@ -10,7 +10,7 @@ from dqm.store import notices
 from dqm.store.rows import upsert
 from dqm.store.tables import leases, watchers
 
-LEADER = "ingest"
+LEADER, BACKUP = "ingest", "backup"
 
 
 def beat(tx: Connection, watcher: Watcher) -> None:
@@ -74,3 +74,17 @@ def prune(tx: Connection, before: float) -> None:
 def holds(tx: Connection, name: str) -> bool:
     """Whether `name` has the lease at this moment, whatever its clock says (the row stays locked until the commit)."""
     return tx.scalar(sa.select(leases.c.holder).where(leases.c.name == LEADER).with_for_update()) == name
+
+
+def back_up(tx: Connection, name: str, until: float) -> None:
+    """Says that a backup is being made: states are not collected before `until`."""
+    upsert(tx, leases, {"name": BACKUP, "holder": name, "until": until})
+
+
+def backing_up(tx: Connection, now: float) -> bool:
+    return (tx.scalar(sa.select(leases.c.until).where(leases.c.name == BACKUP)) or 0.0) > now
+
+
+def backed_up(tx: Connection, name: str) -> None:
+    """The backup of this name has ended."""
+    tx.execute(leases.delete().where(leases.c.name == BACKUP, leases.c.holder == name))

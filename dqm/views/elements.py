@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from dqm.detector import Detector, find_geometry
-from dqm.records import Element, ElementState, Part, Run
-from dqm.store import elements, geometries, parts, runs
+from dqm.records import DROPPED, Element, ElementState, Part, RetentionRule, Run
+from dqm.store import elements, geometries, parts, retention, runs
 from dqm.views.export import figure_json
 from dqm.views.site import Site
 from dqm.views.zones import in_zone
@@ -55,6 +56,8 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC") -> Drawn:
     if element.state is not ElementState.OK:
         state = "broken" if element.state is ElementState.BROKEN else "nodata"
         raise NoFigure(element.reason, state, element.traceback)
+    if element.base == DROPPED:
+        raise NoFigure("what it was drawn from was dropped by a retention rule, as the run is old; its numbers stay")
     found = site.registry.plots.get(plot)
     if found is None:
         raise NoFigure(_why_not_here(site, plot), "broken")
@@ -68,8 +71,16 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC") -> Drawn:
     kept = site.cache.get(key)
     if kept is None:
         kept = _draw(site, element, found, live, last, zone)
-        site.cache.set(key, kept, expire=24 * 3600)
+        if not _is_old(site, run):
+            site.cache.set(key, kept, expire=24 * 3600, tag=str(run.id))
     return Drawn(kept, element.version)
+
+
+def _is_old(site: Site, run: Run) -> bool:
+    """Whether a retention rule says that figures of this run are not kept."""
+    rules = [RetentionRule(**rule.model_dump()) for rule in site.settings.retention.rules]
+    days = retention.days_for(rules, "figures", run.category, run.certification)
+    return bool(days) and time.time() - (run.end or run.start or run.updated) > days * 86400
 
 
 def _draw(site: Site, element: Element, found: Found, live: list[Part], last: Part | None, zone: str) -> bytes:

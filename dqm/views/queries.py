@@ -11,7 +11,19 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from dqm.auth.roles import LOCAL_ADMIN, ROLES, Actor, NotAllowed, subsystem_of
 from dqm.checks.range_check import Quality, Verdict, judge, worst
-from dqm.records import DataFile, Element, ElementState, Notice, Plugin, Run, TrendName, TrendPoint, Watcher
+from dqm.records import (
+    DataFile,
+    Element,
+    ElementState,
+    Notice,
+    Plugin,
+    Resolution,
+    Rollup,
+    Run,
+    TrendName,
+    TrendPoint,
+    Watcher,
+)
 from dqm.store import StoreProblem, audit, database, elements, files, notices, plugins, runs, trends, watchers
 from dqm.store.runs import Search
 from dqm.views.file_page import ALIVE_S, NOT_AGAIN, subject
@@ -168,22 +180,55 @@ def trend_names(site: Site) -> list[TrendName]:
 
 @dataclass(frozen=True)
 class Followed:
-    """A number over time; `total` points were there before they were thinned."""
+    """A number over time: at most as many `points` (of files) or `rollups` (of hours or days) as were wanted."""
 
     name: TrendName
+    resolution: Resolution
     points: list[TrendPoint]
+    rollups: list[Rollup]
     total: int
+    """How many files there are in the range."""
+    kept: int
+    """How many of them have no points of their own any more, by a retention rule."""
 
 
-def followed(site: Site, name: str, since: float | None, until: float | None, most: int) -> Followed | None:
-    """The points of the trend ``Plot.name``; None when there is no such trend."""
+DIRECT = 8_000
+"""So many points are fetched to be thinned; instead of more, hours or days are given."""
+
+
+def followed(
+    site: Site, name: str, since: float | None, until: float | None, most: int, resolution: Resolution | None = None
+) -> Followed | None:
+    """The trend ``Plot.name`` in a range of time; None when there is no such trend."""
     with site.store.read() as tx:
         trend = next((known for known in trends.names(tx) if known.key == name), None)
         if trend is None:
             return None
         first, last = trends.span(tx) or (0.0, 0.0)
-        points = trends.points(tx, trend.id, first if since is None else since, last if until is None else until)
-    return Followed(trend, thinned(points, most), len(points))
+        first, last = first if since is None else since, last if until is None else until
+        found = trends.series(tx, trend.id, first, last, max(most, DIRECT), resolution)
+        if found.resolution == "hour" and len(found.rollups) > most and resolution is None:
+            found = trends.series(tx, trend.id, first, last, 0, "day")
+    points, joined = thinned(found.points, most), in_steps(found.rollups, most)
+    return Followed(trend, found.resolution, points, joined, found.files, found.kept)
+
+
+def in_steps(found: Sequence[Rollup], most: int) -> list[Rollup]:
+    """At most `most` of these: as many neighbours as it takes are one."""
+    each = -(-len(found) // most)
+    return [found[i] if each == 1 else _joined(found[i : i + each]) for i in range(0, len(found), each or 1)]
+
+
+def _joined(several: Sequence[Rollup]) -> Rollup:
+    totals = [rollup.total for rollup in several if rollup.total is not None]
+    lows = [rollup.low for rollup in several if rollup.low is not None]
+    highs = [rollup.high for rollup in several if rollup.high is not None]
+    first, last = several[0], several[-1]
+    return Rollup(
+        round(last.time + last.seconds - first.time), first.time, sum(r.count for r in several),
+        sum(r.unknown for r in several), sum(r.summed for r in several), sum(totals) if totals else None,
+        min(lows, default=None), max(highs, default=None), first.first, last.last, sum(r.kept for r in several),
+    )  # fmt: skip
 
 
 def thinned(points: Sequence[TrendPoint], most: int) -> list[TrendPoint]:

@@ -13,8 +13,6 @@ from dqm.settings import Settings
 from dqm.store import Store
 from plots.discovery import Limits, Registry, Shelf
 
-CACHE_BYTES = 512 * 2**20
-
 
 @dataclass
 class Site:
@@ -51,5 +49,5 @@ class Site:
 def open_site(settings: Settings, store: Store) -> Site:
     """The site over a store; its cache lies in the data directory (on a local disk: it is SQLite)."""
     directory = Path(settings.data.directory) / "cache"
-    cache = diskcache.Cache(str(directory), size_limit=CACHE_BYTES)
+    cache = diskcache.Cache(str(directory), size_limit=settings.retention.figures_mb * 2**20)
     return Site(settings, store, cache, Shelf(settings.plots.paths, Limits.of(settings.plots)))

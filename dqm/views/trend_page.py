@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from dqm.checks.range_check import judge
-from dqm.records import Limits, TrendName, TrendPoint, TrendValue
+from dqm.records import Limits, Rollup, Series, TrendName, TrendPoint, TrendValue
 from dqm.store import files, runs, trends
 from dqm.views.asked import Asked, iso, moment_of, short
 from dqm.views.site import Site
@@ -37,7 +37,11 @@ MOST = 12
 """So many trends fit in one picture."""
 POINTS = 4_000
 """So many points of one trend a browser draws without effort."""
+DIRECT = 16_000
+"""So many files of all trends of a picture are shown one by one; of more, hours or days."""
 FETCHED = 200_000
+STEPS = {"file": "", "hour": "hourly: mean and range", "day": "daily: mean and range"}
+"""What a line shows, where it is not every file."""
 LATER = 253402300799.0
 """The end of the year 9999: as far as times can be said."""
 
@@ -93,14 +97,23 @@ class Line:
     """How many files gave no value."""
     why_unknown: str
     """The reason that most of them have."""
-    cut: bool
-    """Whether there are more, older ones that were not fetched."""
+    resolution: str = "file"
+    """``file``: points; ``hour`` or ``day``: rollups."""
+    rollups: list[Rollup] = field(default_factory=list)
+    kept: int = 0
+    """How many of the files have no points of their own any more, by a retention rule."""
+    kept_until: float | None = None
+    """The start of the last of those."""
 
-    def verdict(self, point: TrendPoint) -> str | None:
+    @property
+    def step(self) -> str:
+        return STEPS[self.resolution]
+
+    def verdict(self, value: float | None) -> str | None:
         """good, suspect or bad; None where there is no value or are no limits."""
-        if point.value is None:
+        if value is None:
             return None
-        found = judge(TrendValue(point.value, self.name.unit, warn=self.name.warn, alarm=self.name.alarm))
+        found = judge(TrendValue(value, self.name.unit, warn=self.name.warn, alarm=self.name.alarm))
         return found.quality.name.lower() if found else None
 
 
@@ -211,11 +224,11 @@ def load(site: Site, asked: Wanted, now: float | None = None) -> View:
     with site.store.read() as tx:
         since, until = _window(asked, now, trends.span(tx) if asked.names else None)
         by_key = {name.key: name for name in trends.names(tx)}
-        most = FETCHED // max(len(asked.names), 1)
         names = [by_key[key] for key in asked.names if key in by_key]
-        found = [(name, trends.points(tx, name.id, since, until, most)) for name in names]
-        began = runs.starts(tx, since, until) if any(points for _, points in found) else []
-    return View([_line(name, points, len(points) == most) for name, points in found], since, until, began, asked.live)
+        most = DIRECT // max(len(names), 4)
+        found = [(name, trends.series(tx, name.id, since, until, most)) for name in names]
+        began = runs.starts(tx, since, until) if any(series.files for _, series in found) else []
+    return View([_line(name, series) for name, series in found], since, until, began, asked.live)
 
 
 def _window(asked: Wanted, now: float, known: tuple[float, float] | None) -> tuple[float, float]:
@@ -237,11 +250,13 @@ def _window(asked: Wanted, now: float, known: tuple[float, float] | None) -> tup
     return since - margin, until + margin
 
 
-def _line(name: TrendName, points: list[TrendPoint], cut: bool) -> Line:
-    unknown = [point for point in points if point.value is None]
-    reasons = [point.reason for point in unknown if point.reason]
+def _line(name: TrendName, series: Series) -> Line:
+    reasons = [point.reason for point in series.points if point.value is None and point.reason]
     why = max(dict.fromkeys(reasons), key=reasons.count) if reasons else ""
-    return Line(name, label_of(name), thin(points), len(points), len(unknown), why, cut)
+    return Line(
+        name, label_of(name), thin(series.points), series.files, series.unknown, why, series.resolution, series.rollups,
+        series.kept, series.kept_until,
+    )  # fmt: skip
 
 
 def thin(points: list[TrendPoint], most: int = POINTS) -> list[TrendPoint]:
@@ -270,22 +285,31 @@ def newest(site: Site) -> float | None:
 
 
 def frame_of(site: Site, asked: Wanted, now: float | None = None) -> Any:
-    """Every point in the range (not thinned) as a pandas frame: time, trend, unit, value, run, file."""
+    """Every point in the range (not thinned) as a pandas frame; where points were dropped, hours or days.
+
+    Columns: time, trend, unit, value (of an hour or day the mean), run, file, step (file, hour, day), low, high, files.
+    """
     import pandas as pd  # takes longer to load than a page
 
-    rows: list[tuple[str, str, str, float | None, str, str]] = []
+    rows: list[tuple[Any, ...]] = []
     with site.store.read() as tx:
         since, until = _window(asked, time.time() if now is None else now, trends.span(tx))
         paths: dict[int, str] = {}
         for name in [name for name in trends.names(tx) if name.key in asked.names]:
-            points = trends.points(tx, name.id, since, until, FETCHED)
-            for key in {point.run_key for point in points if point.file_id not in paths}:
+            series = trends.series(tx, name.id, since, until, FETCHED)
+            for key in {point.run_key for point in series.points if point.file_id not in paths}:
                 if run := runs.get(tx, key):
                     paths |= {file.id: file.path for file in files.of_run(tx, run.id)}
-            for point in points:
+            head = (name.key, name.unit)
+            for point in series.points:
                 path = paths.get(point.file_id, "").encode("utf-8", "replace").decode()
-                rows.append((exact(point.time), name.key, name.unit, point.value, point.run_key, path))
-    return pd.DataFrame(rows, columns=["time", "trend", "unit", "value", "run", "file"])
+                value = point.value
+                rows.append((exact(point.time), *head, value, point.run_key, path, "file", value, value, 1))
+            for r in series.rollups:
+                step = (series.resolution, r.low, r.high, r.count + r.unknown)
+                rows.append((exact(r.time), *head, r.mean, "", "", *step))
+    columns = ["time", "trend", "unit", "value", "run", "file", "step", "low", "high", "files"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def csv_of(site: Site, asked: Wanted, now: float | None = None) -> str:

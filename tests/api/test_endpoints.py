@@ -202,6 +202,26 @@ def test_no_spike_is_lost_when_points_are_thinned(client: FlaskClient, site: Sit
     assert times == sorted(times)
 
 
+def test_many_files_are_given_by_hours_or_days(client: FlaskClient, site: Site) -> None:
+    with site.store.begin() as tx:
+        for number in range(48):
+            trend = TrendValue(None if number % 8 == 7 else float(number), "Hz", reason="too short")
+            trends.save(tx, "Mine", 1000 + number, 1, 1_720_396_800 + number * 1800, None, {"rate": trend})
+    hours = get(client, "/trends?name=Mine.rate&resolution=hour")
+    assert (hours["resolution"], hours["total"], hours["thinned"], len(hours["points"])) == ("hour", 48, True, 24)
+    first, fourth = hours["points"][0], hours["points"][3]
+    assert (first["time"], first["end"]) == ("2024-07-08T00:00:00.000000Z", "2024-07-08T01:00:00.000000Z")
+    assert (first["value"], first["low"], first["high"], first["files"], first["run"]) == (0.5, 0.0, 1.0, 2, None)
+    assert (fourth["value"], fourth["files"], fourth["unknown"]) == (6.0, 2, 1)
+    (day,) = get(client, "/trends?name=Mine.rate&resolution=day")["points"]
+    assert (day["low"], day["high"], day["files"], day["unknown"]) == (0.0, 46.0, 48, 6)
+    few = get(client, "/trends?name=Mine.rate&resolution=hour&points=10")["points"]
+    assert len(few) == 8
+    assert sum(point["files"] for point in few) == 48
+    assert get(client, "/trends?name=Mine.rate")["resolution"] == "file"
+    assert get(client, "/trends?name=Mine.rate&resolution=week", 400)
+
+
 def test_null_stands_where_a_number_is_none(client: FlaskClient, site: Site) -> None:
     with site.store.begin() as tx:
         trend = TrendValue(float("inf"), "Hz")

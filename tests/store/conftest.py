@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from dqm.store import Store, open_store
+from dqm.store.database import _engine
+from dqm.store.states import FileStates, RowStates
 from tests import postgresql
 
 
@@ -40,5 +42,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(url: str, tmp_path: Path) -> Iterator[Store]:
     opened = open_store(url, tmp_path / "states", migrate=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def new_store(url: str, tmp_path: Path) -> Iterator[Store]:
+    """A database without any tables."""
+    engine = _engine(url)
+    opened = Store(engine, FileStates(tmp_path / "states") if "sqlite" in url else RowStates(engine))
     yield opened
     opened.close()

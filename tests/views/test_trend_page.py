@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from dqm.records import TrendName, TrendPoint, TrendValue
+from dqm.records import Rollup, TrendName, TrendPoint, TrendValue
 from dqm.store import runs, trends
 from dqm.views.site import Site
 from dqm.views.trend_page import (
@@ -32,6 +33,7 @@ from dqm.views.trend_page import (
     zoom_text,
 )
 from layouts.pages.trends.figures import axis_range, beyond, figure
+from layouts.pages.trends.layout import _remarks, _what
 from tests.filling import fill
 
 RATE = "PacketRate.data_rate_hz"
@@ -44,7 +46,7 @@ def a_point(time: float, value: float | None = 1.0) -> TrendPoint:
 
 def a_line(points: list[TrendPoint], unit: str = "Hz", name: str = "rate_hz") -> Line:
     trend = TrendName(1, "P", name, unit, (0, None), (None, 10), (None, 100))
-    return Line(trend, label_of(trend), points, len(points), 0, "", False)
+    return Line(trend, label_of(trend), points, len(points), 0, "")
 
 
 def test_trends_of_files_are_offered_by_plot_with_titles_and_units(site: Site, tmp_path: Path) -> None:
@@ -130,6 +132,42 @@ def test_the_picture_has_a_box_for_each_unit_gaps_limits_and_shapes_outside_them
     assert sum(shape["x0"] == shape["x1"] for shape in layout["shapes"]) == 2
 
 
+def test_hours_are_drawn_as_their_mean_within_a_band_and_no_spike_in_them_is_lost() -> None:
+    hours = [
+        Rollup(3600, NOW, 4, 0, 4, 4.0, 0.5, 2.0, NOW, NOW + 3000),
+        Rollup(3600, NOW + 3600, 0, 2, 0, None, None, None, NOW + 3600, NOW + 4000),
+        Rollup(3600, NOW + 7200, 2, 1, 2, 302.0, 2.0, 300.0, NOW + 7200, NOW + 9000, 3),
+    ]
+    line = replace(a_line([]), resolution="hour", rollups=hours, total=9, kept=3, kept_until=NOW + 9000)
+    drawn = figure(View([line], NOW, NOW + 3 * 3600, []))
+    go.Figure(drawn)
+    json.dumps(drawn, allow_nan=False)
+    mean, low, high, bad = drawn["data"]
+    assert mean["y"] == [1.0, None, 151.0]
+    assert mean["x"][0] == stamps([NOW + 1800], "UTC")[0]
+    assert (low["y"], high["y"], high["fill"]) == ([0.5, None, 2.0], [2.0, None, 300.0], "tonexty")
+    assert (bad["marker"]["symbol"], bad["y"]) == ("x", [300.0])
+    assert mean["customdata"][0] == ["", "mean 1 Hz, 0.5 to 2 Hz in 4 files"]
+    assert mean["customdata"][1] == ["", "no value of 2 files"]
+    assert drawn["layout"]["yaxis"]["range"][1] > 300
+    assert _what(line) == "P, 9 files, hourly: mean and range"
+    said = " ".join(remark.children for remark in _remarks(View([line], NOW, NOW + 3 * 3600, [])))
+    assert "Of files up to 2024-07-08 only hours are kept" in said
+
+
+def test_a_range_of_very_many_files_is_shown_by_hours_until_it_is_short_enough(site: Site) -> None:
+    with site.store.begin() as tx:
+        run = runs.ensure(tx, "9", 9, "physics", [])
+        for i in range(5000):
+            trends.save(tx, "A", i, run, NOW + 600 * i, None, {"b": TrendValue(float(i % 7), "Hz")})
+    view = load(site, wanted("?name=A.b&since=all", ["A.b"]), NOW + 4e6)
+    assert (view.lines[0].resolution, view.lines[0].total) == ("hour", 5000)
+    assert {rollup.count for rollup in view.lines[0].rollups[1:-1]} == {6}
+    assert sum(rollup.count for rollup in view.lines[0].rollups) == 5000
+    near = load(site, wanted("?name=A.b&since=24h", ["A.b"]), NOW + 600 * 4999)
+    assert (near.lines[0].resolution, len(near.lines[0].points)) == ("file", 145)
+
+
 def test_limits_far_away_are_said_and_do_not_flatten_the_line() -> None:
     _, high = axis_range([a_line([a_point(NOW, 0.1), a_point(NOW + 1, 0.2)])])
     assert high < 1
@@ -156,7 +194,7 @@ def test_the_csv_has_every_point_with_its_run_and_file(site: Site, tmp_path: Pat
     asked = wanted(f"?name={RATE},A.b&since=all", [RATE, "A.b"])
     text = csv_of(site, asked)
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert list(rows[0]) == ["time", "trend", "unit", "value", "run", "file"]
+    assert list(rows[0]) == ["time", "trend", "unit", "value", "run", "file", "step", "low", "high", "files"]
     by_name = {row["trend"]: row for row in rows}
     assert by_name[RATE]["file"] == str(report.path)
     assert by_name[RATE]["time"].endswith("Z")

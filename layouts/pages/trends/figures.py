@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from dqm.records import TrendPoint
+from dqm.records import Rollup
 from dqm.views.trend_page import Line, View, exact_value, limit_lines, stamps
 from dqm.views.words import quantity
 
@@ -97,6 +98,7 @@ def axis_title(lines: Sequence[Line]) -> str:
 def axis_range(lines: Sequence[Line]) -> tuple[float, float]:
     """Holds all points, the limits that are not far from them, and some room."""
     values = [point.value for line in lines for point in line.points if point.value is not None]
+    values += [edge for line in lines for r in line.rollups for edge in (r.low, r.high) if edge is not None]
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
@@ -111,54 +113,103 @@ def axis_range(lines: Sequence[Line]) -> tuple[float, float]:
     return (low if low == 0 and not near else low - room), high + room
 
 
+@dataclass(frozen=True)
+class _Dot:
+    """A value at its place in the picture."""
+
+    time: float
+    value: float | None
+    run: str
+    said: str
+
+
+def _dots(line: Line) -> list[_Dot]:
+    """One for each file, or for each hour or day at its middle."""
+    unit = line.name.unit
+    files = [_Dot(p.time, p.value, p.run_key, exact_value(p.value, unit)) for p in line.points]
+    return files + [_Dot(r.time + r.seconds / 2, r.mean, "", _said(r, unit)) for r in line.rollups]
+
+
+def _said(rollup: Rollup, unit: str) -> str:
+    files = f"{rollup.count:,} file{'' if rollup.count == 1 else 's'}"
+    if rollup.low is None or rollup.high is None:
+        return f"no value of {rollup.unknown:,} files"
+    low, high = exact_value(rollup.low, "").strip(), exact_value(rollup.high, unit)
+    return f"mean {quantity(rollup.mean, unit)}, {low} to {high} in {files}"
+
+
 def _traces(line: Line, zone: str, axis: str, colour: str) -> list[dict[str, Any]]:
-    times = stamps((point.time for point in line.points), zone)
-    few = len(line.points) <= FEW_POINTS
+    dots = _dots(line)
+    times = stamps((dot.time for dot in dots), zone)
+    few = len(dots) <= FEW_POINTS
     name = f"{line.name.plot}: {line.label}"
+    place = {"file": "run %{customdata[0]}, file of %{x}", "hour": "the hour around %{x}", "day": "the day around %{x}"}
     whole = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": name,
         "x": times,
-        "y": [point.value for point in line.points],
+        "y": [dot.value for dot in dots],
         "yaxis": axis,
         "connectgaps": False,
         "line": {"color": colour, "width": 1.2},
         "marker": {"color": colour, "size": 5 if few else 2.5},
-        "customdata": [_hover(line, point) for point in line.points],
-        "hovertemplate": f"{name}<br><b>%{{customdata[1]}}</b><br>run %{{customdata[0]}}, file of %{{x}}<extra></extra>",
+        "customdata": [[dot.run, dot.said] for dot in dots],
+        "hovertemplate": f"{name}<br><b>%{{customdata[1]}}</b><br>{place[line.resolution]}<extra></extra>",
     }
-    return [whole, *_outside(line, times, axis, whole["hovertemplate"])]
+    return [whole, *_range(line, times, axis, colour), *_outside(line, zone, axis, whole["hovertemplate"])]
 
 
-def _hover(line: Line, point: TrendPoint) -> list[str]:
-    return [point.run_key, exact_value(point.value, line.name.unit)]
+def _range(line: Line, times: list[str], axis: str, colour: str) -> list[dict[str, Any]]:
+    """From the lowest to the highest file of each hour or day."""
+    if not line.rollups:
+        return []
+    edge = {
+        "type": "scatter", "mode": "lines", "x": times, "yaxis": axis, "connectgaps": False, "hoverinfo": "skip",
+        "line": {"width": 0.5, "color": colour},
+    }  # fmt: skip
+    low = edge | {"name": f"{line.label}: lowest", "y": [rollup.low for rollup in line.rollups]}
+    high = edge | {"name": f"{line.label}: highest", "y": [rollup.high for rollup in line.rollups]}
+    return [low, high | {"fill": "tonexty", "fillcolor": faded(colour)}]
 
 
-def _outside(line: Line, times: list[str], axis: str, hover: Any) -> list[dict[str, Any]]:
-    """Points outside limits once more, as shapes."""
-    marked: dict[str, list[int]] = {}
-    for i, point in enumerate(line.points):
-        verdict = line.verdict(point)
+def faded(colour: str) -> str:
+    """A colour that what lies behind it is seen through."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.22)"
+
+
+def _outside(line: Line, zone: str, axis: str, hover: Any) -> list[dict[str, Any]]:
+    """What lies outside limits once more, as shapes: of an hour or day its lowest or highest file."""
+    dots = _dots(line) if not line.rollups else _edges(line)
+    marked: dict[str, list[_Dot]] = {}
+    for dot in dots:
+        verdict = line.verdict(dot.value)
         if verdict in OUTSIDE:
-            marked.setdefault(verdict, []).append(i)
+            marked.setdefault(verdict, []).append(dot)
     found = []
-    for verdict, places in marked.items():
+    for verdict, here in marked.items():
         shape, colour = OUTSIDE[verdict]
         found.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": f"{line.label}: {verdict}",
-                "x": [times[i] for i in places],
-                "y": [line.points[i].value for i in places],
+                "x": stamps((dot.time for dot in here), zone),
+                "y": [dot.value for dot in here],
                 "yaxis": axis,
                 "marker": {"symbol": shape, "color": colour, "size": 9},
-                "customdata": [_hover(line, line.points[i]) for i in places],
+                "customdata": [[dot.run, dot.said] for dot in here],
                 "hovertemplate": f"{verdict.upper()}<br>{hover}",
             }
         )
     return found
+
+
+def _edges(line: Line) -> list[_Dot]:
+    unit = line.name.unit
+    edges = [(r, edge) for r in line.rollups for edge in dict.fromkeys((r.low, r.high)) if edge is not None]
+    return [_Dot(r.time + r.seconds / 2, edge, "", f"{exact_value(edge, unit)}: {_said(r, unit)}") for r, edge in edges]
 
 
 def _limit(line: Line, limit: tuple[str, str, float], axis: str, named: bool) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,7 +11,7 @@ from dash import dcc, html
 
 from dqm.views.asked import day_of
 from dqm.views.site import Site
-from dqm.views.trend_page import SPANS, Group, View, Wanted, groups, load, newest, wanted
+from dqm.views.trend_page import SPANS, Group, Line, View, Wanted, exact, groups, load, newest, wanted
 from layouts.components.asked import day_field, field, named, search_field
 from layouts.components.graph import graph
 from layouts.components.words import empty, moment
@@ -160,25 +160,39 @@ def _legend(view: View) -> list[Any]:
             [
                 html.Span(className="swatch", style={"background": COLOURS[i % len(COLOURS)]}),
                 f"{line.label} ",
-                html.Span(f"{line.name.plot}, {line.total:,} file{'' if line.total == 1 else 's'}", className="weak"),
+                html.Span(_what(line), className="weak"),
             ]
         )
         for i, line in enumerate(view.lines)
     ]
 
 
+def _what(line: Line) -> str:
+    """``PacketRate, 12,345 files, hourly: mean and range``."""
+    files = f"{line.total:,} file{'' if line.total == 1 else 's'}"
+    return ", ".join(part for part in (line.name.plot, files, line.step) if part)
+
+
 def _remarks(view: View) -> list[Any]:
     """What the picture does not show by itself."""
     said = []
+    steps = {line.step for line in view.lines if line.step}
+    if steps:
+        days = " Days are UTC days." if any(line.resolution == "day" for line in view.lines) else ""
+        said.append(
+            "A band reaches from the lowest to the highest file of each hour or day, the line is their mean."
+            f"{days} Choose a shorter range to see each file."
+        )
+    kept = [line for line in view.lines if line.kept_until is not None]
+    if kept:
+        until = max(line.kept_until or 0.0 for line in kept)
+        size = "days" if any(line.resolution == "day" for line in kept) else "hours"
+        said.append(f"Of files up to {exact(until)[:10]} only {size} are kept, with mean and range (a retention rule).")
     for line in view.lines:
         if line.unknown:
             why = f": {line.why_unknown}" if line.why_unknown else ""
             said.append(f"{line.label}: {line.unknown:,} of {line.total:,} files gave no value{why}.")
-        if line.cut:
-            said.append(
-                f"{line.label}: only the newest {line.total:,} points are shown; choose a shorter range for others."
-            )
-        elif len(line.points) < line.total:
+        if line.resolution == "file" and len(line.points) < line.total:
             said.append(
                 f"{line.label}: {line.total:,} points, drawn as lowest and highest of each moment; zoom in to see each."
             )
