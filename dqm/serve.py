@@ -10,8 +10,6 @@ import os
 import signal
 import socket
 import sys
-import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +19,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from dqm import logs
 from dqm.edge.slow import LIMITS, PatientWorker
 from dqm.settings import Settings, store_url
 from dqm.store import StoreProblem, open_store
@@ -33,9 +32,7 @@ HANGS_S = 60
 KEEP_S = 15
 """A connection without a request is closed after so long."""
 BACKLOG = 512
-EXTENSION = "larboard.events"
-FRAMES = 6
-"""So many of the innermost calls of an error are in its line of the log."""
+EXTENSION, PRESENCE = "larboard.events", "larboard.presence"
 
 
 def serve(settings: Settings, say: Callable[[str], None], make_app: Callable[[Settings], Any] | None = None) -> None:
@@ -163,7 +160,7 @@ class Gunicorn(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        _log_in_lines()
+        logs.set_up(self._settings.log.format, self._settings.log.level)
         try:
             app = self._make_app(self._settings)
         except StoreProblem as problem:
@@ -192,6 +189,13 @@ class Worker(PatientWorker):
             super().run()
         finally:  # whatever ended it, also the death of the master: threads that stream would keep the process
             self._end_streams()
+            if presence := self._extension(PRESENCE):
+                presence.stop()
+
+    def notify(self) -> None:
+        super().notify()
+        if presence := self._extension(PRESENCE):
+            presence()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         self._end_streams()
@@ -202,30 +206,11 @@ class Worker(PatientWorker):
         super().handle_quit(sig, frame)
 
     def _end_streams(self) -> None:
-        broadcaster = getattr(getattr(self, "wsgi", None), "extensions", {}).get(EXTENSION)
-        if broadcaster is not None:
+        if broadcaster := self._extension(EXTENSION):
             broadcaster.stop()
 
-
-class OneLine(logging.Formatter):
-    """``2026-11-21T10:04:18Z ERROR larboard.api: GET /x failed [ValueError: no such (f in a.py:3 < g in b.py:7)]``"""
-
-    converter = time.gmtime  # type: ignore[assignment] # the stubs do not know its default
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = f"{self.formatTime(record, self.datefmt)} {record.levelname} {record.name}: {record.getMessage()}"
-        if record.exc_info and record.exc_info[1] is not None:
-            text += f" [{_in_short(record.exc_info[1])}]"
-        return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-
-
-def _in_short(error: BaseException) -> str:
-    calls = traceback.extract_tb(error.__traceback__)[::-1][:FRAMES]
-    places = " < ".join(f"{call.name} in {Path(call.filename).name}:{call.lineno}" for call in calls)
-    return f"{type(error).__name__}: {error} ({places})"
+    def _extension(self, name: str) -> Any:
+        return getattr(getattr(self, "wsgi", None), "extensions", {}).get(name)
 
 
 class OneLineLogger(Logger):
@@ -234,19 +219,10 @@ class OneLineLogger(Logger):
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         for handler in self.error_log.handlers:
-            handler.setFormatter(OneLine())
+            handler.setFormatter(logs.formatter())
             handler.addFilter(_is_ours)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
     """A browser that takes nothing any more is no error of this process."""
     return not (record.exc_info and isinstance(record.exc_info[1], (TimeoutError, ConnectionError)))
-
-
-def _log_in_lines() -> None:
-    """Everything that is logged in this process goes to stderr, a line each."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(OneLine())
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.WARNING)

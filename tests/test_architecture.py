@@ -15,13 +15,15 @@ TABLE: dict[str, set[str]] = {
     "dqm.detector": set(),
     "plots": {"dqm.formats", "dqm.detector"},
     "dqm.records": set(),
+    "dqm.logs": set(),
     "dqm.checks": {"dqm.records"},
     "dqm.results": {"dqm.detector", "plots"},
     "dqm.settings": set(),
     "dqm.store": {"dqm.records"},
     "dqm.auth": {"dqm.records", "dqm.store", "dqm.settings"},
     "dqm.ingest": {
-        "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots"
+        "dqm.formats", "dqm.logs", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store",
+        "dqm.settings", "plots"
     },
     "dqm.demo": {"dqm.formats", "dqm.detector"},
     "dqm.views": {
@@ -32,7 +34,7 @@ TABLE: dict[str, set[str]] = {
     "layouts": {"dqm.views", "dqm.records", "dqm.auth"},
     "dqm.supervise": set(),
     "dqm.edge": {"dqm.settings", "dqm.auth"},
-    "dqm.serve": {"dqm.settings", "dqm.store", "dqm.edge"},
+    "dqm.serve": {"dqm.logs", "dqm.settings", "dqm.store", "dqm.edge"},
 }  # fmt: skip
 ANYTHING = {"dqm.cli", "dqm.commands", "app"}
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dqm.serve import OneLine, address_of
+from dqm.logs import Text
+from dqm.serve import address_of
 from dqm.store import notices, open_store
 
 REPOSITORY = Path(__file__).parent.parent
@@ -258,7 +259,7 @@ def test_a_log_line_is_one_line() -> None:
         raise ValueError("two\nlines")
     except ValueError:
         record = logging.LogRecord("larboard.api", logging.ERROR, "", 0, "GET %s", ("/a\nb",), sys.exc_info())
-    line = OneLine().format(record)
+    line = Text().format(record)
     assert "\n" not in line
     assert "larboard.api: GET /a\\nb [ValueError: two\\nlines (test_a_log_line_is_one_line in test_serve.py:" in line
 

@@ -18,9 +18,11 @@ from werkzeug.exceptions import HTTPException
 
 from dqm.api.events import Broadcaster, streams_for
 from dqm.api.models import Asked
+from dqm.api.presence import SignsOfLife
 from dqm.api.problems import Problem, bad_request, of_validation, wrong
 from dqm.api.routes import AGAIN_S, PREFIX, ROUTES, Call, Route
 from dqm.auth.roles import Actor, NotAllowed, NotSignedIn
+from dqm.views.presence import Presence
 from dqm.views.queries import StoreProblem
 from dqm.views.site import Site
 
@@ -28,6 +30,8 @@ __all__ = ["EXTENSION", "register"]
 
 log = logging.getLogger("larboard.api")
 
+PRESENCE = "larboard.presence"
+"""Under this name they hold what a worker calls to tell that it lives."""
 EXTENSION = "larboard.events"
 """Under this name the server's extensions hold the Broadcaster; its `stop` ends all streams."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -38,6 +42,7 @@ def register(server: Flask, site: Site) -> None:
     """Adds the API over `site` to `server`."""
     broadcaster = Broadcaster(site, streams_for(site.settings.web.threads))
     server.extensions[EXTENSION] = broadcaster
+    server.extensions[PRESENCE] = SignsOfLife(Presence(site, broadcaster.most), broadcaster)
     by_path: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, {})[route.method] = route

@@ -570,6 +570,10 @@ class HealthOut(Given):
     version: str
 
 
+class ReadyOut(HealthOut):
+    blind: list[Text] = Field(description="why nothing new may reach the pages, though they can be served")
+
+
 class ParameterError(Given):
     parameter: str
     expected: str

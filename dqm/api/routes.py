@@ -297,7 +297,8 @@ def health(call: Call) -> BaseModel:
 
 def ready(call: Call) -> BaseModel:
     queries.check_ready(call.site)
-    return health(call)
+    blind = alarm_list.alarm_list(call.site, history=0).blind
+    return models.ReadyOut(status="ok", version=dqm.__version__, blind=[alarm.reason for alarm in blind])
 
 
 def prometheus(call: Call) -> Response:
@@ -343,7 +344,7 @@ ROUTES = (
     ),
     Route(
         "POST", f"{PREFIX}/alarms/{{alarm}}/acknowledge", "Say that an alarm was seen", acknowledge_alarm,
-        (models.AlarmOut,), refusals=(403, 404, 409),
+        (models.AlarmOut,), refusals=(401, 403, 404, 409),
     ),
     Route("GET", f"{PREFIX}/changes", "What changed since a notice", changes, (models.ChangesOut,), models.EventsQuery),
     Route(
@@ -352,7 +353,7 @@ ROUTES = (
     ),
     Route("GET", f"{PREFIX}/openapi.json", "This document", openapi),
     Route("GET", "/health", "The process is up", health, (models.HealthOut,)),
-    Route("GET", "/ready", "The database can be used", ready, (models.HealthOut,)),
+    Route("GET", "/ready", "The database can be used", ready, (models.ReadyOut,)),
     Route("GET", "/metrics", "Metrics for Prometheus", prometheus, media="text/plain"),
 )  # fmt: skip
 

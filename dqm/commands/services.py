@@ -34,6 +34,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Instead of the address in the settings.")] = None,
 ) -> None:
     """The site and the API."""
+    import logging
+
+    from dqm import logs
     from dqm.serve import serve as serve_site
 
     settings = settings_in_force()
@@ -41,25 +44,26 @@ def serve(
         settings.web.port = port
     if host is not None:
         settings.web.host = host
-    serve_site(settings, note)
+    logs.set_up(settings.log.format, settings.log.level)
+    serve_site(settings, note if settings.log.format == "text" else logging.getLogger("larboard.site").info)
 
 
 def watch() -> None:
     """The ingest: reads new data files as they come."""
     import logging
 
+    from dqm import logs
     from dqm.ingest.service import Watch
     from dqm.supervise import stop_on_signals
     from plots.discovery import Limits, Shelf
 
     settings = settings_in_force()
-    logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("alembic").setLevel("WARNING")
+    logs.set_up(settings.log.format, settings.log.level)
     stop = stop_on_signals()
     store = store_of(settings)
     watching = Watch(store, settings, sources_of(settings), Shelf(settings.plots.paths, Limits.of(settings.plots)))
     for problem in watching.first_look():
-        note(problem)
+        logging.getLogger("larboard.watch").warning("%s", problem)
     watching.run(stop)
     store.close()
 

@@ -12,7 +12,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from dqm.records import (
     Facts,
     FileState,
     PlaceFacts,
+    Plugin,
     RootFacts,
     ScanFacts,
 )
@@ -49,9 +50,23 @@ PLACES = 40
 ENTRIES_AT_ONCE = 4000
 """Of the states and the cache so many files are measured in one beat: the ingest must not wait for it."""
 STATES_AT_ONCE = 100
+FAILED_S = 300.0
+"""A plug-in that failed so lately does not run, as far as anybody can say."""
 TREND_S = 3600.0
 """How fast a disk fills is not said from less than this."""
 NOT_COUNTING = (FileState.QUARANTINED, FileState.IGNORED, FileState.SAME, FileState.GONE, FileState.GROWING)
+
+
+@dataclass
+class _Waiting:
+    """Files of one place that wait."""
+
+    files: int = 0
+    oldest: float | None = None
+
+    def add(self, changed: float) -> None:
+        self.files += 1
+        self.oldest = changed if self.oldest is None else min(self.oldest, changed)
 
 
 class Pulse:
@@ -70,9 +85,11 @@ class Pulse:
         self._root_problems: dict[str, str] = {}
         self._backlog: tuple[float, int] | None = None
         self._lags: dict[tuple[int, float], float] = {}
+        self._final: dict[tuple[int, float], float] = {}
         self._pending: Mapping[Key, float] = {}
         self._write_s: float | None = None
         self._checked = 0
+        self._failures: dict[str, tuple[int, float]] = {}
         self._missing: set[str] = set()
         self._round: set[str] = set()
         self._of_the_round: set[str] = set()
@@ -136,7 +153,7 @@ class Pulse:
             before = pulses.newest(tx)
             series = pulses.series(tx, now - RECENT_S)
             first = pulses.first(tx)
-            broken = tuple((plugin.name, plugin.broken) for plugin in plugins.listed(tx) if plugin.broken)
+            listed = plugins.listed(tx)
             ahead = max((watcher.beat - now for watcher in watchers.alive(tx, now)), default=0.0)
             backlog = self._backlog_of(tx, len(due), before, series, now, left_s)
             named = lags.named_states(tx, STATES_AT_ONCE), lags.named_states(tx, STATES_AT_ONCE, self._checked)
@@ -156,7 +173,7 @@ class Pulse:
             disks=tuple(self._disks(now, first)),
             used=used | ({"database": found.size} if found.size is not None else {}),
             database=DatabaseFacts(found.engine, found.size, found.schema, self._write_s, found.ahead_s),
-            stopped=broken,
+            stopped=tuple(self._stopped(listed, now)),
             missing_states=tuple(sorted(self._missing)),
             problems=self._problems,
             beats_ahead_s=max(ahead, 0.0),
@@ -182,20 +199,24 @@ class Pulse:
 
     # -- lag --------------------------------------------------------------------------------------------------------
 
-    def _places(self, newest: Mapping[str, list[Look]], due: list[Look], now: float) -> Iterator[PlaceFacts]:
+    def _places(
+        self, newest: Mapping[str, list[Look]], due: list[tuple[str, str, float]], now: float
+    ) -> Iterator[PlaceFacts]:
         """Each root, and its directories that were written last."""
         self._lags = {(look.id, look.changed): self._lag(look, now) for looks in newest.values() for look in looks}
+        self._final = {key: lag for key, lag in self._final.items() if key in self._lags}
+        waiting: dict[tuple[str, str], _Waiting] = {}
+        for root, path, changed in due:
+            for directory in ("", path.rpartition("/")[0]):
+                waiting.setdefault((root, directory), _Waiting()).add(changed)
         for root, looks in newest.items():
-            waiting = [look for look in due if look.root == root]
-            yield self._place(root, "", looks, waiting)
-            by_directory: dict[str, list[Look]] = {}
+            inside: dict[str, list[Look]] = {"": looks}
             for look in looks:
-                by_directory.setdefault(os.path.dirname(look.path), []).append(look)  # noqa: PTH120
-            for directory, inside in list(by_directory.items())[:PLACES]:
-                here = [look for look in waiting if os.path.dirname(look.path) == directory]  # noqa: PTH120
-                yield self._place(root, directory, inside, here)
+                inside.setdefault(look.path.rpartition("/")[0], []).append(look)
+            for directory, here in list(inside.items())[: PLACES + 1]:
+                yield self._place(root, directory, here, waiting.get((root, directory), _Waiting()))
 
-    def _place(self, root: str, directory: str, looks: list[Look], waiting: list[Look]) -> PlaceFacts:
+    def _place(self, root: str, directory: str, looks: list[Look], waiting: _Waiting) -> PlaceFacts:
         judged = [look for look in looks if self._lags[look.id, look.changed] >= 0]
         newest = judged[0] if judged else None
         return PlaceFacts(
@@ -204,8 +225,8 @@ class Pulse:
             lag_s=self._lags[newest.id, newest.changed] if newest else None,
             counting=newest is not None and newest.done is None,
             files=len(looks),
-            waiting=len(waiting),
-            oldest_waiting=min((look.changed for look in waiting), default=None),
+            waiting=waiting.files,
+            oldest_waiting=waiting.oldest,
         )
 
     def _lag(self, look: Look, now: float) -> float:
@@ -213,11 +234,13 @@ class Pulse:
 
         It is known once for all when a file is counted: that somebody asks for it to be read again does not make it late.
         """
-        known = self._lags.get((look.id, look.changed))
+        key = look.id, look.changed
         if look.done is not None:
-            return known if known is not None and known >= 0 else max(look.done - look.changed, 0.0)
+            return self._final.setdefault(key, max(look.done - look.changed, 0.0))
+        if key in self._final:
+            return self._final[key]
         if look.state in NOT_COUNTING or look.next_look is None or look.next_look > now:
-            return known if known is not None else -1.0
+            return -1.0
         return max(now - (look.changed if not look.attempts else look.next_look), 0.0)
 
     def _backlog_of(
@@ -244,6 +267,19 @@ class Pulse:
         worked = lags.arrived(tx, since.time) + since.queue - queue
         rate = worked / (now - since.time)
         return BacklogFacts(began, total, done, queue / rate if rate > 0 else None)
+
+    def _stopped(self, listed: list[Plugin], now: float) -> Iterator[tuple[str, str]]:
+        """Plug-ins that do not load, and those that failed or went over a limit lately."""
+        first = not self._failures
+        for plugin in listed:
+            if plugin.broken:
+                yield plugin.name, plugin.broken
+                continue
+            before, when = self._failures.get(plugin.name, (plugin.failures if first else 0, -FAILED_S))
+            when = now if plugin.failures > before else when
+            self._failures[plugin.name] = plugin.failures, when
+            if 0 <= now - when < FAILED_S:
+                yield plugin.name, f"it failed ({plugin.failures:,} times so far), last: {plugin.last_failure}"
 
     # -- disks and states -------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from dqm import logs
 from dqm.ingest.hints import Hints
 from dqm.ingest.merging import StatesDropped
 from dqm.ingest.oneshot import Sources
@@ -207,12 +208,13 @@ class Watch:
                 self._beat_if_due()
 
     def _note_some(self, sightings: list[Sighting]) -> None:
-        now = self.now()
+        now, new = self.now(), []
         with self.taker.commits.begin() as tx:
             for sighting in sightings:
                 row = files.at(tx, sighting.path)
                 if row is None:
-                    files.add(tx, sighting.path, sighting.root, sighting.size, sighting.mtime_ns, sighting.inode, now)
+                    given = (sighting.path, sighting.root, sighting.size, sighting.mtime_ns, sighting.inode, now)
+                    new.append((files.add(tx, *given), sighting.path))
                     continue
                 changed = (row.size, row.mtime_ns) != (sighting.size, sighting.mtime_ns)
                 if not changed and sighting.path not in self._closed and row.state is not FileState.GONE:
@@ -227,6 +229,9 @@ class Watch:
                 rests = row.state is FileState.GROWING and sighting.path not in self._closed
                 look = max(now, self._rests_until.get(sighting.path, now)) if rests else now
                 files.update(tx, row.id, **values, next_look=look)
+        for file_id, path in new:
+            with logs.about_new(file_id, now):
+                log.info("seen: %s", path)
 
     def _note_gone(self, paths: Iterable[str]) -> None:
         """Files that went away: what was counted of them stays, for the data were taken."""
@@ -256,13 +261,15 @@ class Watch:
         self._state = f"reading {file.path.rpartition('/')[2]}"
         self._closed.discard(file.path)
         try:
-            self.taker.take(file, closed)
+            with logs.about(file):
+                self.taker.take(file, closed)
         except StoreProblem:
             if closed:
                 self._closed.add(file.path)
             raise
         except Exception as error:
-            log.exception("%s", file.path)
+            with logs.about(file):
+                log.exception("%s", file.path)
             self.taker.give_up(file, error)
         seconds = time.monotonic() - begun
         self._rests_until[file.path] = self.now() + GROWING_REST * seconds
@@ -278,7 +285,10 @@ class Watch:
         self._fill = self._fill or after.state in FINISHED
         name = after.path.rpartition("/")[2]
         rows = f", {after.rows_done:,} packets" if after.counted else ""
-        log.info("%s: %s%s%s (%.2f s)", name, after.state, rows, f": {after.reason}" if after.reason else "", seconds)
+        with logs.about(after):
+            log.info(
+                "%s: %s%s%s (%.2f s)", name, after.state, rows, f": {after.reason}" if after.reason else "", seconds
+            )
 
     def _fill_up(self) -> bool:
         """With nothing else to do: a file that some plot has not seen, newest first."""

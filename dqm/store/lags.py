@@ -45,9 +45,10 @@ def newest(tx: Connection, root: str, limit: int = 200) -> list[Look]:
     return _looks(tx, _SELECT.where(files.c.root == root).order_by(files.c.mtime_ns.desc()).limit(limit))
 
 
-def due(tx: Connection, now: float) -> list[Look]:
-    """Everything that waits to be counted."""
-    return _looks(tx, _SELECT.where(files.c.next_look <= now))
+def due(tx: Connection, now: float) -> list[tuple[str, str, float]]:
+    """(root, path, last change seen) of everything that waits to be counted: there may be ten thousand."""
+    wanted = sa.select(files.c.root, files.c.path, files.c.changed).where(files.c.current, files.c.next_look <= now)
+    return [(row[0], row[1], row[2]) for row in tx.execute(wanted)]
 
 
 def _looks(tx: Connection, wanted: sa.Select) -> list[Look]:

@@ -13,12 +13,11 @@ from dqm.store.runs import Search
 from dqm.views.alarm_list import AlarmList, alarm_list
 from dqm.views.file_page import STATES
 from dqm.views.live import SILENT_S
+from dqm.views.presence import WEB_SILENT_S
 from dqm.views.site import Site
 
 SERIES_S = 1800.0
 BAR_S = 60.0
-WEB_SILENT_S = 45.0
-"""A web worker that gave no sign of life for so long has ended, or hangs."""
 RATE_S = 120.0
 """The speed of now is that of so long."""
 NEWEST_FAILURES = 12

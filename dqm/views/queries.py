@@ -336,24 +336,3 @@ def changes(site: Site, after: int) -> News:
 def check_ready(site: Site) -> None:
     """Raises StoreProblem unless the database answers and has the tables of this version."""
     database.check_schema(site.store)
-
-
-@dataclass(frozen=True)
-class Gauges:
-    """The numbers that are watched from outside."""
-
-    files: dict[str, int]
-    runs: int
-    open_runs: int
-    watchers: list[Watcher]
-    last_file: float | None
-    notices: int
-
-
-def gauges(site: Site) -> Gauges:
-    now = ingest(site)
-    with site.store.read() as tx:
-        done = now.last_done.done if now.last_done else None
-        return Gauges(
-            now.files, runs.count(tx, Search()), len(runs.open_ones(tx)), now.watchers, done, notices.last(tx)
-        )

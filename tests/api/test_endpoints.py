@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from dqm.records import Element, ElementState, FileState, TrendValue, Watcher
 from dqm.store import StoreProblem, audit, elements, files, notices, runs, trends, watchers
-from dqm.views import queries
+from dqm.views.gauges import gauges
 from dqm.views.site import Site
 
 API = "/api/v1"
@@ -375,4 +375,4 @@ def test_metrics_count_files_runs_and_beats(client: FlaskClient, site: Site) -> 
     age = re.search(r'larboard_ingest_beat_age_seconds\{watcher="w"\} ([\d.]+)', text)
     assert age
     assert 30 <= float(age[1]) < 60
-    assert queries.gauges(site).notices > 0
+    assert gauges(site).notices > 0

@@ -191,6 +191,26 @@ def test_a_plug_in_that_does_not_load_is_an_alarm(tmp_path: Path) -> None:
         assert alarm.subject in {plugin.name for plugin in plugins.listed(tx) if plugin.broken}
 
 
+def test_a_plug_in_that_fails_is_an_alarm_until_it_runs_again(site: Site) -> None:
+    site.settle(10)
+    with site.store.begin() as tx:
+        plugins.cost(tx, "AdcSpectrum", 1, 10, 0.1, "ValueError: no")
+    site.settle(10, times=3)
+    assert open_now(site)["plugin"].reason == "it failed (1 times so far), last: ValueError: no"
+    site.settle(10, times=42)
+    assert open_now(site) == {}
+
+
+def test_a_failure_of_yesterday_is_no_alarm_of_the_next_leader(site: Site) -> None:
+    site.settle(10)
+    with site.store.begin() as tx:
+        plugins.cost(tx, "AdcSpectrum", 1, 10, 0.1, "ValueError: no")
+    site.watch._leave()
+    site.watch = site.new_watch()
+    site.settle(10, times=4)
+    assert open_now(site) == {}
+
+
 def test_states_that_are_gone_from_the_disk_are_an_alarm(site: Site) -> None:
     take(site.root, raw=False)
     site.settle(10)
