@@ -11,6 +11,7 @@
 
   function deliver(message) {
     if (message.kind === "state") return showState(message);
+    if (message.kind === "signed out") return larboard.signedOut();
     if (message.kind === "gap") {
       TOPICS.forEach((topic) => note(topic, "*", message.seq));
       larboard.refreshFigures();

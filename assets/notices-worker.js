@@ -68,14 +68,15 @@
       try {
         const options = { signal: AbortSignal.timeout(POLL_MS - 500), cache: "no-store" };
         const answer = await fetch(`${base}api/v1/changes?after=${last}`, options);
+        if (answer.status === 401) { send({ kind: "signed out" }); return say(false, true); }
         if (!answer.ok) throw new Error(`status ${answer.status}`);
         const changes = await answer.json();
         if (streaming) return; // the stream came back meanwhile
         if (changes.gap || changes.seq < last) gap(changes.seq);
         else { changes.notices.forEach(take); last = Math.max(last, changes.seq); }
-        say(false, true);
+        return say(false, true);
       } catch {
-        if (!streaming) say(false, false);
+        return streaming ? undefined : say(false, false);
       }
     }
 

@@ -133,7 +133,7 @@
     const target = new URL(link.href, location.href);
     const base = byId("shell").dataset.base;
     if (target.origin !== location.origin || !target.pathname.startsWith(base)) return;
-    if (/^(api|assets|_dash)/.test(target.pathname.slice(base.length))) return;
+    if (/^(api|assets|sign-|_dash)/.test(target.pathname.slice(base.length))) return;
     event.preventDefault();
     if (target.hash && target.pathname === location.pathname && target.search === location.search) return toPart(target.hash);
     larboard.go(target.href);

@@ -12,8 +12,10 @@ from dash.fingerprint import build_fingerprint
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
+from dqm.auth.roles import NotAllowed
 from dqm.views.live import RunStrip, StoreProblem, last_notice, run_strip
 from dqm.views.site import Site
+from layouts.components.person import badge, visitor
 from layouts.components.words import empty, extra, failure, mark, run_mark, so_far
 from layouts.pages import PAGES
 
@@ -115,10 +117,11 @@ def shell(app: Dash, site: Site) -> html.Div:
             html.A("Skip to the page", href="#content", className="skip"),
             _header(site, zone),
             html.Div(
-                [_navigation(), html.Main(_skeleton(), id="content", tabIndex="-1")],
+                [_navigation(site), html.Main(_skeleton(), id="content", tabIndex="-1")],
                 className="body",
             ),
             _late(),
+            html.Div(id="refusal", role="alert"),
             _keys_dialog(),
             dcc.Location(id="url", refresh="callback-nav"),
             dcc.Interval(id="tick", interval=TICK_MS),
@@ -164,11 +167,13 @@ def _header(site: Site, zone: str) -> html.Header:
             zones,
             html.Button("Dark", id="theme-switch", title="Light or dark colours"),
             html.Button("?", id="keys-button", **_named("Keys")),
+            badge(site),
         ]
     )
 
 
-def _navigation() -> html.Nav:
+def _navigation(site: Site) -> html.Nav:
+    actor = visitor(site).actor
     links = [
         html.A(
             [html.Span(className=f"sign sign-{page.name}"), html.Span(page.nav, className="word")],
@@ -177,7 +182,7 @@ def _navigation() -> html.Nav:
             **extra(data_page=page.name),
         )
         for page in PAGES
-        if page.nav
+        if page.nav and actor.may(page.role)
     ]
     return html.Nav(links, id="navigation", **extra(aria_label="Pages"))
 
@@ -216,6 +221,9 @@ def page_at(site: Site, routes: MapAdapter, path: str, search: str) -> tuple[Any
         return page.layout(site, dict(parse_qsl(search.removeprefix("?"))), **parts), title
     except StoreProblem as problem:
         return failure(f"{title} cannot be shown", str(problem)), title
+    except NotAllowed as refusal:
+        link = html.A("Sign in", href="/sign-in", className="primary button to-sign-in")
+        return empty(f"{title} is not for everybody", f"{refusal}.".replace("..", "."), link), title
 
 
 def _not_found(path: str) -> tuple[Any, str]:

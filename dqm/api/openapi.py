@@ -95,7 +95,7 @@ def _responses(route: Route, schemas: dict[type[BaseModel], Any]) -> dict[str, A
     of = [schemas[model] for model in route.gives]
     content = {"schema": of[0] if len(of) == 1 else {"anyOf": of}} if of else {}
     responses = {str(route.status): {"description": route.summary, "content": {route.media: content}}}
-    for status in sorted({400, 503, *route.refusals}):
+    for status in sorted({400, 401, 403, 503, *route.refusals}):
         problem = {MEDIA: {"schema": schemas[models.ProblemOut]}}
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": problem}
     return responses

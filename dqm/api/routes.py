@@ -53,7 +53,7 @@ class Route:
     status: int = 200
     media: str = JSON
     refusals: tuple[int, ...] = ()
-    """Statuses of problems beside 400 and 503, which all have."""
+    """Statuses of problems beside 400, 401, 403 and 503, which all have."""
 
     @property
     def writes(self) -> bool:
@@ -316,7 +316,7 @@ ROUTES = (
     Route("GET", f"{PREFIX}/runs/{{run}}", "One run", one_run, (models.OneRunOut,), refusals=(404,)),
     Route(
         "PATCH", f"{PREFIX}/runs/{{run}}", "Change category, tags or comment", change_run, (models.OneRunOut,),
-        body=models.RunChanges, refusals=(401, 403, 404, 413, 415),
+        body=models.RunChanges, refusals=(404, 413, 415),
     ),
     Route(
         "GET", f"{PREFIX}/runs/{{run}}/elements", "Its plots, with trends and verdicts", list_elements,
@@ -334,7 +334,7 @@ ROUTES = (
     Route("GET", f"{PREFIX}/files/{{file}}", "One file", one_file, (models.FileOut,), refusals=(404,)),
     Route(
         "POST", f"{PREFIX}/files/{{file}}/retry", "Read a file again from its first row", retry_file,
-        (models.FileOut,), status=202, refusals=(401, 403, 404, 409),
+        (models.FileOut,), status=202, refusals=(404, 409),
     ),
     Route("GET", f"{PREFIX}/plots", "Plots of this host, and broken plug-ins", plots, (models.PlotsOut,)),
     Route("GET", f"{PREFIX}/ingest", "Who counts files, and how far they are", ingest, (models.IngestOut,)),
@@ -344,7 +344,7 @@ ROUTES = (
     ),
     Route(
         "POST", f"{PREFIX}/alarms/{{alarm}}/acknowledge", "Say that an alarm was seen", acknowledge_alarm,
-        (models.AlarmOut,), refusals=(401, 403, 404, 409),
+        (models.AlarmOut,), refusals=(404, 409),
     ),
     Route("GET", f"{PREFIX}/changes", "What changed since a notice", changes, (models.ChangesOut,), models.EventsQuery),
     Route(

@@ -14,7 +14,7 @@ from dqm.auth.roles import ALL, LOCAL_ADMIN, NOBODY, ROLES, SUBSYSTEMS, Actor
 from dqm.records import Account, Session, Token
 from dqm.store import Store, accounts, audit, sessions, tokens
 
-SCOPES = ("read", "write", "files:write", "runs:write")
+SCOPES = ("read", "write", "files:write", "runs:write", "alarms:write")
 """What a token may be for; ``write`` is whatever the role of its owner allows."""
 RESERVED = (LOCAL_ADMIN.name, NOBODY.name)
 DAY_S = 86400.0
@@ -100,7 +100,7 @@ def disable(store: Store, actor: Actor, name: str) -> Account:
         if not account.disabled:
             accounts.update(tx, account.id, disabled=True)
             ended = sessions.end_all(tx, account.id)
-            audit.note(tx, actor.name, "disable account", subject(account.name), None, {"sessions_ended": ended})
+            audit.note(tx, actor.name, "disable account", subject(account.name), None, {"sessions ended": ended})
         return _there(tx, account.id)
 
 
@@ -124,7 +124,7 @@ def set_password(store: Store, actor: Actor, name: str, password: str, but: str 
         account = _named(tx, name)
         accounts.update(tx, account.id, password=kept)
         ended = sessions.end_all(tx, account.id, but)
-        audit.note(tx, actor.name, "set password", subject(account.name), None, {"sessions_ended": ended})
+        audit.note(tx, actor.name, "set password", subject(account.name), None, {"sessions ended": ended})
         return _there(tx, account.id)
 
 
@@ -135,7 +135,7 @@ def end_sessions(store: Store, actor: Actor, name: str) -> int:
     with store.begin() as tx:
         account = _named(tx, name)
         ended = sessions.end_all(tx, account.id)
-        audit.note(tx, actor.name, "sign out everywhere", subject(account.name), None, {"sessions_ended": ended})
+        audit.note(tx, actor.name, "sign out everywhere", subject(account.name), None, {"sessions ended": ended})
         return ended
 
 
@@ -230,3 +230,16 @@ def state_of(token: Token, now: float) -> str:
     if token.revoked is not None:
         return "revoked"
     return "expired" if token.expires is not None and token.expires <= now else "valid"
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a person has: browsers that are signed in, and tokens."""
+
+    sessions: list[Session]
+    tokens: list[Token]
+
+
+def own(store: Store, account: Account) -> Own:
+    with store.read() as tx:
+        return Own(sessions.of_account(tx, account.id), tokens.listed(tx, account.id))

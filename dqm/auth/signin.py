@@ -135,3 +135,13 @@ def end(store: Store, shown: str) -> None:
 def is_over(session: Session, settings: AuthSettings, now: float) -> bool:
     """Whether it was not used for too long, or is too old."""
     return now - session.used > settings.idle_h * HOUR_S or now - session.begun > settings.absolute_h * HOUR_S
+
+
+def confirm(store: Store, account: Account, password: str, origin: Origin) -> None:
+    """Raises Refused unless this is the password of the account; failures count as those of a sign-in."""
+    _counted(store, account.name, origin)
+    if not passwords.fits(password, account.password):
+        raise Refused
+    keys = _keys(account.name, origin.address)
+    with store.begin() as tx:
+        attempts.forget(tx, [keys["both"], keys["name"]])

@@ -21,6 +21,8 @@ from dqm.store import StoreProblem
 SAFE = ("GET", "HEAD", "OPTIONS")
 ALWAYS = ("/health", "/ready", "/sign-in", "/sign-in/openid", "/sign-in/openid/back", "/sign-out")
 """What answers also to those who are not signed in; and the assets, in which no data are."""
+OWN = "larboard.own"
+"""In the environment of what the site asks itself while it starts; headers cannot put it there."""
 AWAY = "larboard_openid"
 MEDIA = "application/problem+json"
 FIELD_MOST = 1024
@@ -41,8 +43,10 @@ def _look(door: Door) -> Response | None:
     """Who may not read gets no further; nor does what the page of another site sends."""
     if request.method not in SAFE and not bearer(request):
         check_same_site(request)
-    if request.path in ALWAYS or request.path.startswith("/assets/"):
+    if request.environ.get(OWN) or request.path in ALWAYS or request.path.startswith("/assets/"):
         return None
+    if request.method not in SAFE and request.path.startswith("/api/"):
+        return None  # every route that writes looks for itself, and a token may be for writing alone
     try:
         door.reader(request, "metrics" if request.path == "/metrics" else "read")
     except StoreProblem as problem:
@@ -135,7 +139,7 @@ class _Pages:
             shown, target = self._provider.finish(cookie, request.args.to_dict(), _back(), _origin(), old)
             answer = self._signed_in(shown, target)
         except NoSignIn as problem:
-            answer = self._page(target, str(problem), 403)
+            answer = self._page(target, str(problem), 400)
         except StoreProblem as problem:
             answer = self._page(target, str(problem), 503)
         answer.delete_cookie(AWAY, path=request.script_root or "/")

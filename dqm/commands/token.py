@@ -18,7 +18,7 @@ def add(
     owner: Annotated[str, typer.Argument(help="The account whose role it has.")],
     name: Annotated[str, typer.Argument(help="What it is for, such as daq.")],
     scopes: Annotated[
-        str, typer.Option("--scopes", help="read, write, files:write, runs:write; commas between.")
+        str, typer.Option("--scopes", help="read, write, files:write, runs:write, alarms:write; commas between.")
     ] = "read",
     days: Annotated[float | None, typer.Option(help="Life in days; without it the longest of the settings.")] = None,
 ) -> None:

@@ -76,6 +76,8 @@ class Board:
     contact: str
     alarms: AlarmList
     """What is wrong with the monitor itself."""
+    open: bool = False
+    """Others reach the site, and nobody has an account."""
 
     @property
     def doubtful(self) -> bool:
@@ -130,6 +132,7 @@ def board(site: Site, now: float | None = None) -> Board:
         last_file=last,
         contact=site.settings.web.contact,
         alarms=alarms,
+        open=site.auth.is_open(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layouts.pages import board, files, monitor, plot, plots, run, runs, trends
+from layouts.pages import account, audit, board, files, monitor, people, plot, plots, run, runs, trends
 from layouts.pages.page import Page
 
 PAGES: tuple[Page, ...] = (
@@ -12,6 +12,9 @@ PAGES: tuple[Page, ...] = (
     files.PAGE,
     plots.PAGE,
     monitor.PAGE,
+    people.PAGE,
+    audit.PAGE,
+    account.PAGE,
     run.PAGE,
     plot.PAGE,
 )

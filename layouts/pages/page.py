@@ -24,3 +24,5 @@ class Page:
     register: Callable[[Any, Site], None] | None = None
     """``register(app, site)``: the callbacks of the page."""
     nav: str = ""
+    role: str = "viewer"
+    """Who may see it; its callbacks and its layout look for themselves too."""

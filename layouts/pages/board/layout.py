@@ -110,6 +110,12 @@ def _warnings(found: Board) -> list[Any]:
         what = html.B([f" {kind_of(alarm).title} for ", age(alarm.since, ago=False), "."])
         why = html.Span([f" {alarm.reason}. What is shown may be old, or not all. ", html.A("Health", href="/monitor")])
         warnings.append(html.Div([mark("broken", "MONITOR"), what, why], className="notice broken", role="alert"))
+    if found.open:
+        why = html.Span([" This site can be reached from other hosts. Make an account: ",
+                         html.Code("larboard user add NAME --role admin"), "."])  # fmt: skip
+        warnings.append(
+            html.Div([mark("suspect", "NO ACCOUNTS"), html.B(" Nobody can sign in."), why], className="notice suspect")
+        )
     if found.stale and found.run is not None:
         words = html.B([" No new data for ", age(found.run.updated, ago=False), "."])
         rest = " What is judged below is old: the verdicts are the last ones."

@@ -1,0 +1,91 @@
+"""Who looks at a page, and forms in which people are changed: fields with their errors under them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dash import dcc, html
+from flask import request
+
+from dqm.auth.door import Visitor
+from dqm.auth.roles import LOCAL_ADMIN, NOBODY, ROLES, SUBSYSTEMS, Actor, NotAllowed, NotSignedIn
+from dqm.views.live import StoreProblem
+from dqm.views.site import Site
+
+OF = [{"label": name, "value": name} for name in ("*", *SUBSYSTEMS)]
+OF[0]["label"] = "everything"
+
+
+def visitor(site: Site) -> Visitor:
+    """Who looks, for what a page shows of it; nobody where that cannot be found out."""
+    try:
+        return site.auth.visitor(request)
+    except (StoreProblem, NotAllowed):
+        return Visitor(NOBODY)
+
+
+def reader(site: Site) -> Actor:
+    """Who looks, for what not everybody may see. Raises NotSignedIn."""
+    found = site.auth.visitor(request)
+    if found.way == "nobody":
+        raise NotSignedIn("Sign in to see this.")
+    return found.actor
+
+
+def writer(site: Site) -> Actor:
+    """Who presses a button that changes something; raises NotAllowed, also for the pages of other sites."""
+    return site.auth.writer(request)
+
+
+def badge(site: Site) -> html.Div:
+    """Who is signed in, and the way in or out; stands in the header."""
+    found = visitor(site)
+    if found.actor == LOCAL_ADMIN:
+        why = "Nobody has an account yet: whoever sits at this host may change everything, nobody else anything"
+        return html.Div(html.Span("local admin", title=why, className="who"), id="person")
+    if found.account is None:
+        return html.Div(html.A("Sign in", href="/sign-in", className="button to-sign-in"), id="person")
+    name = html.A(found.account.name, href="/account", title=f"{found.actor.words}: your account", className="who")
+    out = html.Form(html.Button("Sign out"), action="/sign-out", method="POST")
+    return html.Div([name, out] if found.way == "session" else [name], id="person")
+
+
+def text_field(label: str, id: Any, help: str = "", *, problem: Any = None, **options: Any) -> html.Div:
+    """A field with its word above, help below and a place for what is wrong with it."""
+    return _field(label, dcc.Input(id=id, autoComplete=options.pop("autoComplete", "off"), **options), help, problem)
+
+
+def role_fields(prefix: str, role: str, subsystems: tuple[str, ...]) -> list[html.Div]:
+    """A role, and of what an expert is one."""
+    choice = dcc.Dropdown(list(ROLES), role, id=named(prefix, "role"), clearable=False, searchable=False)
+    of = dcc.Checklist(OF, list(subsystems), id=named(prefix, "subsystems"), inline=True, className="pills")
+    return [
+        _field("Role", choice, "", problem(prefix, "role")),
+        _field("An expert of", of, "counts for experts only", problem(prefix, "subsystems")),
+    ]
+
+
+def named(form: str, field: str) -> dict[str, str]:
+    return {"type": "person-field", "form": form, "field": field}
+
+
+def problem(form: str, field: str) -> dict[str, str]:
+    """The id of the place under a field that says what is wrong with it."""
+    return {"type": "person-problem", "form": form, "field": field}
+
+
+def problems_of(wanted: list[Mapping[str, Any]], field: str, text: str) -> list[Any]:
+    """What stands under each field of `wanted` (Dash's list of outputs): the text under its own, nothing elsewhere."""
+    there = [one["id"]["field"] for one in wanted]
+    place = field if field in there else next(iter(there), "")
+    return [text if name == place else "" for name in there]
+
+
+def _field(label: str, control: Any, help: str, problem_id: Any) -> html.Div:
+    parts: list[Any] = [html.Label([html.Span(label), control], className="field")]
+    if help:
+        parts.append(html.Small(help, className="weak"))
+    if problem_id:
+        parts.append(html.Div(id=problem_id, className="problem", role="alert"))
+    return html.Div(parts, className="form-field")
