@@ -289,6 +289,12 @@ class Notice:
     version: int = 0
 
 
+REST_S = (60.0, 120.0, 300.0, 900.0, 3600.0)
+"""How long a plug-in rests that went over a limit: the first time, the second in a row, ..."""
+GIVE_UP = len(REST_S) + 1
+"""So many times in a row over a limit, and a plug-in stays stopped until its file changes or somebody retries it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plugin:
     """A plot as ingest found it, with what it has cost."""
@@ -304,6 +310,17 @@ class Plugin:
     failures: int = 0
     last_failure: str = ""
     found: float = 0.0
+    digest: str = ""
+    """Changes with its content; empty for built-in plots."""
+    stops: int = 0
+    """How often in a row it went over a limit."""
+    until: float | None = None
+    """When it is tried again, while it rests."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether it is given no file, because it went over a limit."""
+        return self.until is not None or self.stops >= GIVE_UP
 
     @property
     def us_per_packet(self) -> float | None:

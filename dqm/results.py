@@ -32,8 +32,6 @@ class Element:
     broken: str = ""
     unavailable: str = ""
     traceback: str = ""
-    stopped: str = ""
-    """The sentence of the limit that a plug-in went over: it is not called again for a while."""
     increment: Increment | None = None
     """What was counted since the last save, where somebody wants to know."""
     blocks: int = 0
@@ -45,6 +43,11 @@ class Element:
     def name(self) -> str:
         return self.plot.__name__
 
+    @property
+    def stopped(self) -> bool:
+        """Whether its plug-in went over a limit: then it rests for a while. Told by its words, as workers hand them on."""
+        return self.broken.partition(": ")[2].startswith(f"{Stopped.__name__}: ")
+
     def release(self) -> None:
         """Drops state and figure once they are written; trends and words stay."""
         self.state, self.figure = None, None
@@ -54,7 +57,6 @@ class Element:
         text = " ".join(plain(str(error)).split())
         self.broken = f"{doing}: {type(error).__name__}{': ' + text if text else ''}"
         self.traceback = plain(traceback_of(error))
-        self.stopped = text if isinstance(error, Stopped) else ""
         self.state, self.figure, self.trends = None, None, {}
 
 

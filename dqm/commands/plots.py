@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ from dqm.commands.common import (
     warn_broken,
 )
 
+if TYPE_CHECKING:
+    from dqm.settings import Settings
+
 app = typer.Typer(help="The plots: what there is, a new one, and whether one keeps the contract.")
 
 
@@ -37,16 +40,57 @@ def _plots_list(as_json: Json = False) -> None:
     """Lists the plots, where they are from, their trends, and the plug-ins that are broken, with the reason."""
     from dqm.views.plot_list import plot_list
 
-    listed = plot_list(registry_of(settings_in_force()))
+    settings = settings_in_force()
+    listed, rests = plot_list(registry_of(settings)), _rests(settings)
     if as_json:
-        print_json(listed.to_json())
+        print_json(listed.to_json() | {"resting": rests})
     else:
         for plot in listed.plots:
             say(f"{plot.name:<16} {plot.title}  [{plot.level}, {plot.kind}, {plot.source}]")
+            if plot.name in rests:
+                say(f"{'':<16}   {rests[plot.name]}")
             for name, unit in plot.trends.items():
                 say(f"{'':<16}   {name} [{unit}]")
     warn_broken(listed.broken)
     raise typer.Exit(FAILED if listed.broken else DONE)
+
+
+def _rests(settings: Settings) -> dict[str, str]:
+    """Plots that rest where files are counted, with when they are tried again; nothing where there is no database yet."""
+    from dqm.settings import store_url
+    from dqm.store import StoreProblem, open_store, plugins
+    from dqm.views.plot_list import rest_words
+
+    if not settings.store.url and not (settings.data.directory / "larboard.sqlite").exists():
+        return {}
+    try:
+        store = open_store(store_url(settings), settings.data.directory / "states", migrate=False)
+    except StoreProblem:
+        return {}
+    try:
+        with store.read() as tx:
+            return {it.name: rest_words(it) for it in plugins.listed(tx) if it.rests and not it.broken}
+    except StoreProblem:
+        return {}
+    finally:
+        store.close()
+
+
+@app.command("retry")
+def _plots_retry(
+    name: Annotated[str, typer.Argument(help="Name of a plot that was stopped for going over a limit.")],
+) -> None:
+    """Lets a plot that was stopped try again, with all files that it was stopped on."""
+    import time
+
+    from dqm.commands.people import desk
+    from dqm.views.plot_list import NotResting, retry_plot
+
+    with desk() as (_, store, actor):
+        try:
+            say(retry_plot(store, actor, name, time.time()))
+        except NotResting as error:
+            fail(str(error))
 
 
 @app.command("new")

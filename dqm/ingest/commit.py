@@ -11,6 +11,7 @@ from typing import Any
 from dqm.checks.range_check import judge, worst
 from dqm.formats import Reader
 from dqm.formats.scan import Scan
+from dqm.ingest import backoff
 from dqm.ingest.engine import unknown_trends
 from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part, TrendValue
@@ -296,8 +297,12 @@ class Committer:
         part, element = draft.part, draft.element
         parts.save(tx, replace(part, merged=file.id in draft.merged or counting.before.get(part.plot, part).merged))
         cost = next(e for e in counting.elements if e.name == part.plot)
-        failure = cost.broken if part.state is ElementState.BROKEN and part.plot not in counting.before else ""
+        before = counting.before.get(part.plot)
+        anew = before is None or before.state is not ElementState.BROKEN
+        failure = cost.broken if part.state is ElementState.BROKEN and anew else ""
         plugins.cost(tx, part.plot, cost.blocks, cost.packets, cost.seconds, failure)
+        if anew:
+            backoff.note(tx, cost, part, self.now())
         if not visible:
             return
         if draft.merged:

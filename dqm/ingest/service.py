@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dqm import logs
+from dqm.ingest.backoff import Backoff
 from dqm.ingest.hints import Hints
 from dqm.ingest.merging import StatesDropped
 from dqm.ingest.oneshot import Sources
@@ -77,6 +78,8 @@ class Watch:
         self.hints = Hints()
         self.taker = Taker(store, sources, settings, self._plots, now, self._alive)
         self.taker.commits.fence = self._still_lead
+        self.backoff = Backoff(store, now)
+        self.taker.resting = self.backoff.resting
         # not only host and process: containers may have the same of both
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self.pulse = Pulse(store, settings, self.name, now)
@@ -294,7 +297,10 @@ class Watch:
         """With nothing else to do: a file that some plot has not seen, newest first."""
         if not self._fill:
             return False
+        resting = self.backoff.resting()
         for name, plot in self._plots().items():
+            if name in resting:
+                continue
             with self.store.read() as tx:
                 some = parts.lacking(tx, name, plot.version, 50 + len(self._in_vain))
                 lacking = [i for i in some if (name, i) not in self._in_vain]
@@ -316,15 +322,16 @@ class Watch:
         if self.now() < self._next["plugins"]:
             return
         self._next["plugins"] = self.now() + PLUGINS_S
+        self._wake()
         before = self._plots()
         if not self.shelf.look():
             return
         registry = self.shelf.registry
-        listed = [Plugin(f.name, f.source, f.plot.title, "", "") for f in registry.plots.values()]
+        listed = [Plugin(f.name, f.source, f.plot.title, "", "", digest=f.digest) for f in registry.plots.values()]
         listed += [Plugin(b.name, b.source, "", b.reason, b.traceback) for b in registry.broken]
         mended = [name for name, plot in self._plots().items() if name in before and before[name] is not plot]
         with self.store.begin() as tx:
-            plugins.found(tx, listed)
+            mended = list({*mended, *plugins.found(tx, listed)})
             for name in mended:
                 parts.forget_broken(tx, name)
         for name in mended:
@@ -332,6 +339,18 @@ class Watch:
         self._in_vain.clear()
         self._fill = True
         log.info("%d plots, %d broken", len(registry.plots), len(registry.broken))
+
+    def _wake(self) -> None:
+        """Plug-ins that have rested after a limit are tried again, with what they missed."""
+        if not (over := self.backoff.over()):
+            return
+        with self.taker.commits.begin() as tx:
+            self.backoff.wake(tx, over)
+        for name in over:
+            self._show_again(name)
+            log.info("%s is tried again", name)
+        self._in_vain.clear()
+        self._fill = True
 
     def _show_again(self, plot: str) -> None:
         """What a plot that was mended could not merge is merged now; files that it failed on follow by themselves."""

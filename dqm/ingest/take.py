@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Taker:
     plots: Callable[[], Mapping[str, type[Plot]]]
     now: Callable[[], float] = time.time
     alive: Callable[[], None] = lambda: None
+    resting: Callable[[], Container[str]] = frozenset
+    """Names of plots that are given no file now."""
 
     def __post_init__(self) -> None:
         self._match = Match(None, "")
@@ -119,9 +121,11 @@ class Taker:
     def _lacks_plots(self, file: DataFile) -> bool:
         with self.store.read() as tx:
             have = parts.of_file(tx, file.id)
+        resting = self.resting()
         return any(
             name not in have or have[name].plot_version != plot.version or not have[name].complete
             for name, plot in self.plots().items()
+            if name not in resting
         )
 
     def _rewritten(self, file: DataFile, reader: Reader, head: str | None) -> bool:
@@ -276,7 +280,10 @@ class Taker:
         finished = file.state in FINISHED
         geometry = reader.detector.geometry_id if reader.detector else None
         groups: dict[int, tuple[Cursor, list[type[Plot]]]] = {} if finished else {here.row: (here, [])}
+        resting = self.resting()
         for name, plot in self.plots().items():
+            if name in resting:
+                continue
             part = have.get(name)
             fresh = part is None or not _goes_on(part, plot, geometry)
             if not fresh and part is not None and ((finished and part.complete) or part.state is not ElementState.OK):

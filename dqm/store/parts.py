@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,9 +71,11 @@ def any_broken(tx: Connection, run_id: int, plot: str) -> bool:
     return tx.execute(wanted.where(counted).limit(1)).first() is not None
 
 
-def forget_broken(tx: Connection, plot: str) -> list[int]:
-    """Lets a plot that was mended try again: ids of the files that it had failed on."""
+def forget_broken(tx: Connection, plot: str, only: Iterable[int] | None = None) -> list[int]:
+    """Lets a plot that was mended try again (`only` some files): ids of the files that it had failed on."""
     broken = (parts.c.plot == plot) & (parts.c.state == ElementState.BROKEN)
+    if only is not None:
+        broken &= parts.c.file_id.in_(list(only))
     ids = list(tx.scalars(sa.select(parts.c.file_id).where(broken)))
     tx.execute(parts.delete().where(broken))
     return ids

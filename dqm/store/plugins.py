@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dqm.records import Plugin
+from dqm.records import GIVE_UP, Plugin
 from dqm.store import notices
 from dqm.store.rows import upsert
 from dqm.store.tables import plugins
 
 
-def found(tx: Connection, now_there: Iterable[Plugin]) -> None:
-    """What the last discovery found: rows of others go, what was measured stays."""
+@dataclass(frozen=True)
+class Rest:
+    """How often in a row a plug-in went over a limit, until when it rests, and how often on which files (by id)."""
+
+    stops: int = 0
+    until: float | None = None
+    on: dict[str, int] = field(default_factory=dict)
+
+    def lasts(self, now: float) -> bool:
+        """Whether it is given no file now."""
+        return self.stops >= GIVE_UP or (self.until is not None and self.until > now)
+
+
+def found(tx: Connection, now_there: Iterable[Plugin]) -> list[str]:
+    """What the last discovery found: rows of others go, what was measured stays. Names of those whose content changed."""
     listed = list(now_there)
-    known = {(row.name, row.source) for row in tx.execute(sa.select(plugins.c.name, plugins.c.source))}
+    digests = {
+        (row.name, row.source): row.digest
+        for row in tx.execute(sa.select(plugins.c.name, plugins.c.source, plugins.c.digest))
+    }
+    known = digests.keys()
+    changed = []
     keys = {(plugin.name, plugin.source) for plugin in listed}
     for name, source in known - keys:
         tx.execute(plugins.delete().where(plugins.c.name == name, plugins.c.source == source))
@@ -30,7 +49,11 @@ def found(tx: Connection, now_there: Iterable[Plugin]) -> None:
             "broken": plugin.broken,
             "traceback": plugin.traceback,
             "found": time.time(),
+            "digest": plugin.digest,
         }
+        if digests.get((plugin.name, plugin.source), plugin.digest) != plugin.digest:
+            values |= {"stops": 0, "until": None, "stopped_on": None}
+            changed.append(plugin.name)
         if (plugin.name, plugin.source) in known:
             del values["found"]
             same = (plugins.c.name == plugin.name) & (plugins.c.source == plugin.source)
@@ -38,6 +61,7 @@ def found(tx: Connection, now_there: Iterable[Plugin]) -> None:
         else:
             upsert(tx, plugins, values)
     notices.post(tx, "plots", "")
+    return changed
 
 
 def cost(tx: Connection, name: str, blocks: int, packets: int, seconds: float, failure: str = "") -> None:
@@ -50,6 +74,31 @@ def cost(tx: Connection, name: str, blocks: int, packets: int, seconds: float, f
     if failure:
         values |= {"failures": plugins.c.failures + 1, "last_failure": failure}
     tx.execute(plugins.update().where(plugins.c.name == name, plugins.c.broken == "").values(values))
+
+
+def rests(tx: Connection) -> dict[str, Rest]:
+    """The plots that went over a limit and have not worked since, by name."""
+    over = sa.or_(plugins.c.stops > 0, plugins.c.until.is_not(None))
+    rows = tx.execute(sa.select(plugins).where(over, plugins.c.broken == ""))
+    return {row.name: Rest(row.stops, row.until, dict(row.stopped_on or {})) for row in rows}
+
+
+def rest(tx: Connection, name: str) -> Rest:
+    row = tx.execute(sa.select(plugins).where(plugins.c.name == name, plugins.c.broken == "")).first()
+    return Rest(row.stops, row.until, dict(row.stopped_on or {})) if row else Rest()
+
+
+def set_rest(tx: Connection, name: str, rest: Rest) -> None:
+    values = {"stops": rest.stops, "until": rest.until, "stopped_on": rest.on or None}
+    tx.execute(plugins.update().where(plugins.c.name == name, plugins.c.broken == "").values(values))
+    notices.post(tx, "plots", "")
+
+
+def worked(tx: Connection, name: str, now: float) -> None:
+    """A plot that was tried again came through a file: it is as good as any other, but for the files that it failed on."""
+    over = sa.or_(plugins.c.until.is_(None), plugins.c.until <= now)
+    again = (plugins.c.name == name) & (plugins.c.stops > 0) & (plugins.c.stops < GIVE_UP) & over
+    tx.execute(plugins.update().where(again).values(stops=0, until=None))
 
 
 def listed(tx: Connection) -> list[Plugin]:

@@ -218,6 +218,12 @@ plugins = sa.Table(
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_failure", sa.Text, nullable=False, server_default=""),
     sa.Column("found", Time, nullable=False),
+    # of the content of its file, so that a changed one is known after a restart too
+    sa.Column("digest", sa.Text, nullable=False, server_default=""),
+    # how often in a row it went over a limit, until when it rests, and how often on which files
+    sa.Column("stops", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("until", Time),
+    sa.Column("stopped_on", Json(none_as_null=True)),
 )
 
 # where a geometry was found, so that a page can draw with it

@@ -10,6 +10,7 @@ from dqm.records import DataFile, Element, ElementState, FileState, Plugin, Run,
 from dqm.store import elements, files, plugins, runs, trends, watchers
 from dqm.views.alarm_list import AlarmList, open_alarms
 from dqm.views.live import SILENT_S, run_state
+from dqm.views.plot_list import rest_words
 from dqm.views.run_page import Unread, share_of_files, unread_of
 from dqm.views.site import Site
 from dqm.views.verdicts import NOTEWORTHY, ORDER, Value, amount, beyond, has_limits, named_amount, state_of, trend_words
@@ -154,6 +155,11 @@ def lines_of(
         Line("broken", plugin.name, plugin.title or plugin.name, plugin.broken) for plugin in listed if plugin.broken
     ]
     here = {line.plot for line in lines if line.state == "broken"}
+    lines += [
+        Line("broken", plugin.name, plugin.title or plugin.name, rest_words(plugin))
+        for plugin in listed
+        if plugin.rests and not plugin.broken and plugin.name not in here
+    ]
     lines += [
         Line("broken", broken.name, broken.name, broken.reason) for broken in registry.broken if broken.name not in here
     ]

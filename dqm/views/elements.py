@@ -10,6 +10,7 @@ from dqm.detector import Detector, find_geometry
 from dqm.records import DROPPED, Element, ElementState, Part, RetentionRule, Run
 from dqm.store import elements, geometries, parts, retention, runs
 from dqm.views.export import figure_json
+from dqm.views.plot_list import resting
 from dqm.views.site import Site
 from dqm.views.zones import in_zone
 from plots.base import PLUGIN_ERRORS, MergeablePlot, State, load_figure, traceback_of
@@ -55,7 +56,8 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC") -> Drawn:
         raise NoFigure(_why_none(site, plot))
     if element.state is not ElementState.OK:
         state = "broken" if element.state is ElementState.BROKEN else "nodata"
-        raise NoFigure(element.reason, state, element.traceback)
+        rest = resting(site).get(plot, "") if state == "broken" else ""
+        raise NoFigure("; ".join(filter(None, [element.reason, rest])), state, element.traceback)
     if element.base == DROPPED:
         raise NoFigure("what it was drawn from was dropped by a retention rule, as the run is old; its numbers stay")
     found = site.registry.plots.get(plot)
@@ -156,6 +158,8 @@ def _why_none(site: Site, plot: str) -> str:
     broken = next((plugin for plugin in site.registry.broken if plugin.name == plot), None)
     if broken:
         raise NoFigure(broken.reason, "broken", broken.traceback)
+    if rest := resting(site).get(plot):
+        raise NoFigure(rest, "broken")
     if plot in site.registry.plots:
         raise NoFigure("not counted yet: it comes with the next look at the files of this run", "unknown")
     return f"no plot is called {plot}"

@@ -9,21 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import plotly.graph_objects as go
 
 from dqm.checks.range_check import judge
 from dqm.results import FileReport
 from plots.base import MEMORY, Trend, check_figure
+from plots.harmless import harmless
 
 
 def figure_json(figure: Any) -> str:
-    """A Plotly figure as JSON, without the memory that a plot may keep in it; TypeError for anything else."""
+    """A Plotly figure as JSON, harmless, and without the memory that a plot may keep in it.
+
+    TypeError for anything else, Harmful for one that cannot be made harmless.
+    """
     check_figure(figure)
-    meta = figure.layout.meta
+    content = harmless(orjson.loads(figure.to_json(engine="orjson")))
+    meta = content.get("layout", {}).get("meta")
     if isinstance(meta, dict) and MEMORY in meta:
-        figure = go.Figure(figure)
-        figure.layout.meta = {key: value for key, value in meta.items() if key != MEMORY} or None
-    return figure.to_json(engine="orjson")
+        meta = {key: value for key, value in meta.items() if key != MEMORY}
+        content["layout"] = {key: value for key, value in content["layout"].items() if key != "meta"}
+        content["layout"] |= {"meta": meta} if meta else {}
+    return orjson.dumps(content).decode()
 
 
 def trend_json(trend: Trend) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from dqm.records import Limits, Plugin
-from dqm.store import plugins
+from dqm.auth.roles import Actor
+from dqm.records import REST_S, Limits, Plugin
+from dqm.store import Store, audit, parts, plugins
 from dqm.views.site import Site
 from dqm.views.words import number
 from plots.base import PLUGIN_ERRORS, MergeablePlot, Trend
@@ -92,6 +94,8 @@ class Entry:
     packets: int
     failures: int
     last_failure: str
+    rest: str
+    """That it rests after it went over a limit, and until when; empty when it does not."""
     difference: str
     """What ingest and this host do not agree about; empty when they do."""
 
@@ -160,8 +164,46 @@ def _entry(found: Found, plugin: Plugin | None, total: float, counted: bool) -> 
         plugin.packets if plugin else 0,
         plugin.failures if plugin else 0,
         plugin.last_failure if plugin else "",
+        rest_words(plugin) if plugin else "",
         difference,
     )
+
+
+def rest_words(plugin: Plugin) -> str:
+    """``stopped: ...; it is tried again at 13:05 UTC``; empty for a plug-in that does not rest."""
+    if not plugin.rests:
+        return ""
+    times = "once" if plugin.stops <= 1 else f"{plugin.stops} times in a row"
+    if plugin.until is None:
+        then = f"it stays stopped until its file changes or `larboard plots retry {plugin.name}`"
+    else:
+        then = f"it is tried again at {datetime.fromtimestamp(plugin.until, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"stopped {times} for going over a limit; {then}"
+
+
+def resting(site: Site) -> dict[str, str]:
+    """The plots that rest, by name, each with its words."""
+    with site.store.read() as tx:
+        return {plugin.name: rest_words(plugin) for plugin in plugins.listed(tx) if plugin.rests and not plugin.broken}
+
+
+class NotResting(Exception):
+    """There is nothing to retry; the message says why."""
+
+
+def retry_plot(store: Store, actor: Actor, name: str, now: float) -> str:
+    """Lets a plot that rests try again, with every file that it was stopped on; says when. Raises NotResting, NotAllowed."""
+    actor.require("expert")
+    with store.begin() as tx:
+        plugin = next((it for it in plugins.listed(tx) if it.name == name and not it.broken), None)
+        if plugin is None or not plugin.rests:
+            raise NotResting(f"{name} does not rest" if plugin else f"ingest knows no plot {name}")
+        # every process that ran it leaves it alone for its first rest
+        until = now if plugin.until is None else max(now, plugin.until - REST_S[plugin.stops - 1] + REST_S[0])
+        plugins.set_rest(tx, name, plugins.Rest(0, until))
+        parts.forget_broken(tx, name)
+        audit.note(tx, actor.name, "retry plot", f"plot/{name}", {"stops": plugin.stops}, {"until": until})
+    return f"{name} is tried again {'now' if until == now else f'at {datetime.fromtimestamp(until, UTC):%H:%M:%S} UTC'}"
 
 
 def _faults(registry: Registry, known: list[Plugin]) -> list[Fault]:
