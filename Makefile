@@ -54,6 +54,7 @@ format: setup-dev
 
 bench: setup-dev browser ## speed and memory over 10 million packets, and of the live site
 	$(BIN)/python -m benchmarks.process
+	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.site
 
 soak: setup-dev postgresql ## the long run: hundreds of kills while files come, on SQLite and PostgreSQL
