@@ -56,6 +56,7 @@ bench: setup-dev browser ## speed and memory over 10 million packets, and of the
 	$(BIN)/python -m benchmarks.process
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.site
+	$(BIN)/python -m benchmarks.load
 
 soak: setup-dev postgresql ## the long run: hundreds of kills while files come, on SQLite and PostgreSQL
 	$(BIN)/python -m tests.soak

@@ -16,6 +16,10 @@ from dqm.views.zones import in_zone
 from plots.base import PLUGIN_ERRORS, MergeablePlot, State, load_figure, traceback_of
 from plots.discovery import Found
 
+KEPT_S = 24 * 3600
+AGAIN_S = 5
+"""A figure that cannot be drawn, or is not to be kept, is all the same not drawn for each viewer."""
+
 
 class NoFigure(Exception):
     """There is no figure to show; `state` is the word for it (nodata, broken, unknown), the message says why."""
@@ -72,10 +76,23 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC") -> Drawn:
     key = (run.id, plot, element.version, element.updated, zone, found.source, site.generation)
     kept = site.cache.get(key)
     if kept is None:
-        kept = _draw(site, element, found, live, last, zone)
-        if not _is_old(site, run):
-            site.cache.set(key, kept, expire=24 * 3600, tag=str(run.id))
+        with site.drawing(key):  # a commit wakes every open page at once: one draws, the others take what it drew
+            kept = site.cache.get(key)
+            if kept is None:
+                kept = _drawn_or_not(site, element, found, live, last, zone)
+                whole = isinstance(kept, bytes) and not _is_old(site, run)
+                site.cache.set(key, kept, expire=KEPT_S if whole else AGAIN_S, tag=str(run.id))
+    if not isinstance(kept, bytes):
+        raise NoFigure(*kept)
     return Drawn(kept, element.version)
+
+
+def _drawn_or_not(site: Site, *what: Any) -> bytes | tuple[str, str, str]:
+    """The figure, or the reason, word and traceback of there being none."""
+    try:
+        return _draw(site, *what)
+    except NoFigure as no:
+        return no.reason, no.state, no.traceback
 
 
 def _is_old(site: Site, run: Run) -> bool:

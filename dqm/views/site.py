@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from dqm.auth.door import Door
 from dqm.settings import Settings
 from dqm.store import Store
 from plots.discovery import Limits, Registry, Shelf
+
+DRAWN_AT_ONCE = 64
 
 
 @dataclass
@@ -23,6 +26,7 @@ class Site:
     cache: diskcache.Cache
     _shelf: Shelf
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _drawing: list[threading.Lock] = field(default_factory=lambda: [threading.Lock() for _ in range(DRAWN_AT_ONCE)])
     auth: Door = field(init=False)
     """Who asks, and whether he may."""
 
@@ -40,6 +44,10 @@ class Site:
     def generation(self) -> str:
         """Changes with every change of a plug-in file; look at `registry` first."""
         return self._shelf.generation
+
+    def drawing(self, key: Hashable) -> threading.Lock:
+        """To be held while the figure `key` is drawn: of those who want the same one, one draws."""
+        return self._drawing[hash(key) % DRAWN_AT_ONCE]
 
     def close(self) -> None:
         self.cache.close()

@@ -93,10 +93,10 @@ def _ask(strategy: Any, found: Fuzzed, label: str, examples: int, seed: int) -> 
     )  # fmt: skip
     @given(strategy, st.randoms(use_true_random=False))
     def ask(case: Any, random: Any) -> None:
-        for given in (case.path_parameters, case.query):
-            for name in KNOWN.keys() & (given or {}).keys():
+        for part in (case.path_parameters, case.query):
+            for name in KNOWN.keys() & (part or {}).keys():
                 if random.random() < 0.7:  # else nearly nothing that is asked for would be there
-                    given[name] = random.choice(KNOWN[name])
+                    part[name] = random.choice(KNOWN[name])
         answer = case.call(headers={"Accept-Encoding": "identity"})
         found.statuses[label, answer.status_code] += 1
         case.validate_response(answer, checks=CHECKS)

@@ -142,3 +142,33 @@ def test_numbers_are_said_as_people_say_them() -> None:
     assert beyond(BAD) == "above 0.001 (bad)"
     assert beyond(TrendValue(-1, "V", alarm=(0, None))) == "below 0 V (bad)"
     assert limits_words(TrendValue(1, "V", warn=(0, 5))) == "suspect below 0 V or above 5 V"
+
+
+def test_a_figure_that_many_ask_for_at_once_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from dqm.settings import DataSettings, Settings
+    from dqm.store import open_store
+    from dqm.views import elements
+    from dqm.views.site import open_site
+    from tests.filling import fill
+
+    store = open_store(f"sqlite:///{tmp_path}/larboard.sqlite", tmp_path / "states")
+    fill(store, tmp_path / "raw", run=7)
+    site = open_site(Settings(data=DataSettings(directory=tmp_path)), store)
+    drawn, draw = [], elements._draw
+    monkeypatch.setattr(elements, "_draw", lambda *what: drawn.append(1) or draw(*what))
+    with ThreadPoolExecutor(16) as pool:
+        figures = list(pool.map(lambda _: elements.figure(site, "7", "PixelMap").content, range(32)))
+    assert (len(drawn), len(set(figures))) == (1, 1)
+
+    def fail(*_: object) -> bytes:
+        drawn.append(1)
+        raise elements.NoFigure("no reason", "broken")
+
+    monkeypatch.setattr(elements, "_draw", fail)
+    for _ in range(3):  # nor is one that cannot be drawn tried by each
+        with pytest.raises(elements.NoFigure, match="no reason"):
+            elements.figure(site, "7", "AdcSpectrum")
+    assert len(drawn) == 2
+    site.close()

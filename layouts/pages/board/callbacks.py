@@ -18,7 +18,7 @@ TOPICS = ("run", "element", "file", "plots", "ingest", "alarm")
 
 
 def register(app: Any, site: Site) -> None:
-    shared = Shared(board)
+    shared = Shared(lambda site: tree_of(board_of(board(site))))
     steady.register(app, BOARD)
 
     @app.callback(
@@ -29,6 +29,6 @@ def register(app: Any, site: Site) -> None:
     )
     def show_board(*_news: Any) -> Any:
         try:
-            return tree_of(board_of(shared(site)))
+            return shared(site)
         except StoreProblem as problem:
             return tree_of(failure("The board cannot be shown", str(problem)))

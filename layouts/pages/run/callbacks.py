@@ -16,7 +16,7 @@ from layouts.pages.run.layout import BODY, KEY, run_of
 
 
 def register(app: Any, site: Site) -> None:
-    shared = Shared(run_page)
+    shared = Shared(lambda site, key: tree_of(run_of(run_page(site, key), key)))
     steady.register(app, BODY)
 
     @app.callback(
@@ -33,7 +33,7 @@ def register(app: Any, site: Site) -> None:
         if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
             return no_update
         try:
-            return tree_of(run_of(shared(site, key), key))
+            return shared(site, key)
         except StoreProblem as problem:
             return tree_of(failure(f"Run {key} cannot be shown", str(problem)))
 
