@@ -61,6 +61,7 @@ bench: setup-dev browser ## speed and memory over 10 million packets, and of the
 soak: setup-dev postgresql ## the long run: hundreds of kills while files come, on SQLite and PostgreSQL
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m tests.soak.api_fuzz
+	$(BIN)/python -m tests.soak.fuzz --cases 100000
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) benchmarks/data .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,6 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import h5py
 import numpy as np
 
+from dqm.formats.trust import most_stored
+
 AHEAD_BYTES = 8 * 2**20
 """How much is decompressed ahead of the reader: about three blocks."""
 UNDERSTOOD = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE)
@@ -42,7 +44,8 @@ class ChunksAhead:
         self._open_still = True
 
     def _note(self, chunk: h5py.h5d.StoreInfo) -> None:
-        if chunk.filter_mask == 0:  # of others a filter was left out: HDF5 knows which
+        # of others a filter was left out, or the size is nonsense: HDF5 knows, or says so
+        if chunk.filter_mask == 0 and chunk.size <= most_stored(self._chunk_bytes):
             self._place[chunk.chunk_offset[0] // self._rows_per_chunk] = (chunk.byte_offset, chunk.size)
 
     def rows(self, start: int, stop: int) -> np.ndarray:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
+import math
 import os
+import re
 import stat
 import struct
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
+
+from dqm.formats.trust import bad_filters, rows_of
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_CHUNK_BYTES = 64 * 2**20
 """A chunk must be read whole: a file that declares larger ones would not fit the memory that is promised."""
 
-READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+MAX_ROW_BYTES = 1024
+"""Blocks have 65,536 rows."""
+
+READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)
 """What h5py raises for content that it does not understand: damaged, or not all of it written yet."""
 
 LAST_ROWS, LAST_MESSAGES, MAX_LAST_READS = 1024, 32, 64
 """How many of the last rows of a growing dataset are looked at, at once and how often, for some that are not written."""
 
 BEING_WRITTEN = "is being written, or its writer did not close it; try again when it is closed"
+
+READ_ATTEMPTS = 26
+"""How often HDF5 reads metadata whose check sum is wrong before it gives up, in a file that it follows (SWMR). Between
+attempts it waits 1 ns, then 2, 4, ...: 26 are 0.07 s, the 100 of its default are for ever."""
 
 FLOCK = "hhqqi4x"
 """struct flock of Linux on 64 bits: type, whence, start, length, process."""
@@ -88,10 +101,43 @@ def open_hdf5(path: Path, chunk_cache_bytes: int | None = None, provisional: boo
         raise UnreadableFile(BEING_WRITTEN, "growing")
     if provisional:
         raise _explain(first, path)
+    if not _is_marked_open(path) and "already open" not in str(first):
+        raise _explain(first, path)
     try:
-        return _open(path, options | {"swmr": True, "libver": "latest"})
+        return _follow(path, chunk_cache_bytes)
     except READ_ERRORS:
         raise _explain(first, path) from None
+
+
+def _follow(path: Path, chunk_cache_bytes: int | None) -> h5py.File:
+    """The file as a follower of its writer, which may be half way through whatever it writes."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    access.set_file_locking(False, True)
+    if chunk_cache_bytes:
+        slots, _, preemption = access.get_cache()[1:]
+        access.set_cache(0, slots, chunk_cache_bytes, preemption)
+    if (library := _library()) is not None:
+        library.H5Pset_metadata_read_attempts(ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS))
+    flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
+    try:
+        return h5py.File(h5py.h5f.open(os.fsencode(path), flags, access))
+    except OSError as error:
+        if "flag values don't match" not in str(error):
+            raise
+    access.set_file_locking(True, True)  # this very process writes the file, with locks
+    return h5py.File(h5py.h5f.open(os.fsencode(path), flags, access))
+
+
+@cache
+def _library() -> Any:
+    """The HDF5 library that h5py uses, for the one call that h5py does not have; None where it is not found."""
+    with suppress(OSError, AttributeError):
+        places = re.findall(r"\S*/libhdf5[-.][^/\s]*$", Path("/proc/self/maps").read_text(), re.MULTILINE)
+        library = ctypes.CDLL(places[0]) if places else None
+        return library if library is not None and library.H5Pset_metadata_read_attempts else None
+    return None
 
 
 def _open(path: Path, options: dict) -> h5py.File:
@@ -160,8 +206,25 @@ def _sizes(text: str) -> str:
 
 def one_line(error: BaseException, limit: int = 200) -> str:
     """An error as one line without control characters, for a reason or a log."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    text = " ".join(str(error).split()) or {"MemoryError": "there is not memory enough"}.get(type(error).__name__, "")
+    text = text or type(error).__name__
+    return shown(text, limit)
+
+
+def shown(text: str, limit: int = 200) -> str:
+    """Text from a file as one line of at most `limit` characters that all can be printed; others as escapes.
+
+    Not only control characters are others: marks that turn the direction of writing make a line read as what it is not.
+    """
+    clean = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text[:limit]
+    )
+    return clean if len(text) <= limit and len(clean) <= limit else clean[: limit - 3] + "..."
+
+
+def stored_bytes(shape: tuple[int, ...], itemsize: int) -> int:
+    """Bytes of values of this shape."""
+    return math.prod(int(n) for n in shape) * itemsize
 
 
 def is_following(file: h5py.File) -> bool:
@@ -224,6 +287,12 @@ def find_dataset(file: h5py.File, path: str) -> h5py.Dataset | None:
         raise UnreadableFile(f"{path} has {found.ndim} dimensions, expected 1")
     if found.external or found.is_virtual:
         raise UnreadableFile(f"{path} keeps its values in other files, which are not followed")
+    if found.dtype.itemsize > MAX_ROW_BYTES:
+        raise UnreadableFile(
+            f"{path} has rows of {found.dtype.itemsize:,} bytes, at most {MAX_ROW_BYTES:,} can be read"
+        )
+    if found.chunks and (why := bad_filters(found)):
+        raise UnreadableFile(f"{path} {why}")
     chunk_bytes = (found.chunks or (0,))[0] * found.dtype.itemsize
     if chunk_bytes > MAX_CHUNK_BYTES:
         raise UnreadableFile(
@@ -266,7 +335,7 @@ def rows_so_far(dset: h5py.Dataset) -> int:
             break
         first = max(rows - step, 0)
         try:
-            last = dset[first:rows]
+            last = rows_of(dset, first, rows)
         except READ_ERRORS:
             break  # reading will say from where on
         for row in reversed(last):

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import h5py
 
-from dqm.formats.hdf5 import READ_ERRORS, SIGNATURE, UnreadableFile, find, one_line, open_hdf5, read_head
+from dqm.formats.doorkeeper import DOORKEEPER
+from dqm.formats.hdf5 import (
+    READ_ERRORS,
+    SIGNATURE,
+    UnreadableFile,
+    find,
+    one_line,
+    open_hdf5,
+    read_head,
+    shown,
+    stored_bytes,
+)
 
 Format = Literal["raw", "packets", "flow", "light", "sim", "reco", "unknown"]
 
 # First four bytes of the light readout's binary formats, and bytes 16-19 of the older one.
 MPD_HEADS = (0x72617453, 0x67654246)
 ADC64_EVENT = 0x2A502A50
+
+MOST_NAMES = 10_000
+MOST_ATTRIBUTE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,8 @@ def identify(path: str | Path) -> FileKind:
     path = Path(path)
     if kind := kind_by_head(path):
         return kind
+    if objection := DOORKEEPER.objection(path):
+        raise UnreadableFile(objection)
     with open_hdf5(path) as file:
         return kind_of(file)
 
@@ -51,26 +68,32 @@ def kind_by_head(path: Path) -> FileKind | None:
 def kind_of(file: h5py.File) -> FileKind:
     """The kind of an open HDF5 file; the first rule that fits decides."""
     try:
-        names = {name for name in file if isinstance(name, str)}  # one that is not UTF-8 comes as bytes
+        # one that is not UTF-8 comes as bytes
+        names = {name for name in islice(file, MOST_NAMES) if isinstance(name, str)}
         for fits, kind in RULES:
             if fits(file, names):
                 return kind(file)
     except READ_ERRORS as error:
         raise UnreadableFile(f"cannot be read as HDF5: {one_line(error)}") from None
-    held = ", ".join(sorted(names)[:6])
+    held = ", ".join(shown(name, 60) for name in sorted(names)[:6])
     raise UnreadableFile(f"is HDF5 but no known format; it holds {held or 'nothing'}")
 
 
 def attribute_of(file: h5py.File, group: str, name: str) -> str | None:
-    """Attribute `name` of a group as text of at most 40 characters, None without it."""
+    """Attribute `name` of a group as text of at most 40 characters that can be printed, None without it."""
     holder = find(file, group)
     try:
-        value = holder.attrs.get(name) if holder is not None else None
+        if holder is None or name not in holder.attrs:
+            return None
+        attribute = holder.attrs.get_id(name)
+        if stored_bytes(attribute.shape or (), attribute.dtype.itemsize) > MOST_ATTRIBUTE_BYTES:
+            return None
+        value = holder.attrs.get(name)
     except READ_ERRORS:  # of a type that numpy does not have
         return None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    return None if value is None else str(value)[:40]
+    return None if value is None else shown(str(value), 40)
 
 
 def _is_flow(file: h5py.File, names: set[str]) -> bool:

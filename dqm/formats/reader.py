@@ -15,6 +15,7 @@ from dqm.formats import words
 from dqm.formats.chunks import ChunksAhead, DamagedChunk, chunks_ahead
 from dqm.formats.clock import BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE, WrongColumns, known_columns, to_today
+from dqm.formats.doorkeeper import DOORKEEPER
 from dqm.formats.hdf5 import (
     READ_ERRORS,
     EmptyFile,
@@ -33,6 +34,7 @@ from dqm.formats.hdf5 import (
 from dqm.formats.identify import FileKind, attribute_of, kind_by_head, kind_of
 from dqm.formats.names import NameParts, parse_name
 from dqm.formats.packets import DERIVED, Packets
+from dqm.formats.trust import Messages, rows_of
 
 BLOCK_ROWS = 65_536
 KNOWN_VERSIONS = ("0.0", "1.0", "2.0", "2.1", "2.2", "2.3", "2.4")
@@ -226,7 +228,7 @@ class PacketReader(Reader):
         for start, stop in (self._ranges[0], self._ranges[len(self._ranges) // 2], self._ranges[-1]):
             for at in sorted({start, (start + stop) // 2, max(stop - SAMPLE_ROWS, start)}):
                 try:
-                    yield to_today(self._dset[at : min(at + SAMPLE_ROWS, stop)])
+                    yield to_today(rows_of(self._dset, at, min(at + SAMPLE_ROWS, stop)))
                 except READ_ERRORS:
                     continue  # damaged there: reading will say so
 
@@ -234,7 +236,7 @@ class PacketReader(Reader):
         parts = [self._dset[:0]]
         for start, stop in self._ranges:
             if count:
-                parts.append(self._dset[start : min(start + count, stop)])
+                parts.append(rows_of(self._dset, start, min(start + count, stop)))
                 count -= len(parts[-1])
         return to_today(np.concatenate(parts))
 
@@ -243,7 +245,7 @@ class PacketReader(Reader):
         end = self._ranges[-1][1] if self._ranges else 0
         for start in _three_places(end, EXTRACT_ROWS):
             try:
-                rows = to_today(self._dset[start : min(start + EXTRACT_ROWS, end)])
+                rows = to_today(rows_of(self._dset, start, min(start + EXTRACT_ROWS, end)))
             except READ_ERRORS:
                 yield b"unreadable"
                 continue
@@ -285,7 +287,7 @@ class PacketReader(Reader):
         while start < stop:
             end = min((start // chunk + 1) * chunk, stop)
             try:
-                yield start, to_today(self._dset[start:end])
+                yield start, to_today(rows_of(self._dset, start, end))
             except READ_ERRORS:
                 if not self.closed_by_writer:
                     self._stop(f"rows from {start:,} on")
@@ -303,7 +305,7 @@ class PacketReader(Reader):
                 return self._ahead.rows(start, stop)
             except DamagedChunk:
                 pass
-        return self._dset[start:stop]
+        return rows_of(self._dset, start, stop)
 
     def close(self) -> None:
         if self._ahead is not None:
@@ -326,6 +328,7 @@ class RawReader(Reader):
         if not headers.dtype.names or "io_groups" not in headers.dtype.names:
             raise UnreadableFile("msg_headers has no column 'io_groups'")
         self._messages, self._headers = messages, headers
+        self._trusted = Messages(messages)
         self._file_columns = PACKET_DTYPE.names or ()
         if self._growing:
             # a writer grows one dataset after the other: the shorter one counts, and that is no fault;
@@ -347,9 +350,9 @@ class RawReader(Reader):
         for start in sorted({0, self.messages // 2, max(self.messages - SAMPLE_MESSAGES, 0)}):
             for at in range(start, min(start + SAMPLE_MESSAGES, self.messages), MESSAGES_IN_A_READ):
                 try:
-                    payloads = list(self._messages[at : min(at + MESSAGES_IN_A_READ, self.messages)])
+                    payloads = self._read_messages(at, min(at + MESSAGES_IN_A_READ, self.messages))
                     _, last = next(_portions(payloads))
-                    yield words.decode(payloads[:last], self._headers[at : at + last]["io_groups"])[0]
+                    yield words.decode(payloads[:last], self._io_groups(at, at + last))[0]
                 except READ_ERRORS:
                     continue
                 if last < len(payloads):
@@ -361,7 +364,7 @@ class RawReader(Reader):
         for at in range(min(self.messages, MAX_FIRST_MESSAGES)):
             if sum(map(len, parts)) >= count:
                 break
-            parts.append(words.decode([self._messages[at]], self._headers[at : at + 1]["io_groups"])[0])
+            parts.append(words.decode(self._read_messages(at, at + 1), self._io_groups(at, at + 1))[0])
         return np.concatenate(parts)[:count]
 
     def extracts(self) -> Iterator[bytes]:
@@ -369,7 +372,7 @@ class RawReader(Reader):
         for start in _three_places(self.messages, EXTRACT_MESSAGES):
             stop = min(start + EXTRACT_MESSAGES, self.messages)
             try:
-                payloads, io_groups = self._messages[start:stop], self._headers[start:stop]["io_groups"]
+                payloads, io_groups = self._read_messages(start, stop), self._io_groups(start, stop)
             except READ_ERRORS:
                 yield b"unreadable"
                 continue
@@ -381,7 +384,7 @@ class RawReader(Reader):
         while at < self.messages:
             try:
                 payloads = self._next_messages(at)
-                io_groups = self._headers[at : at + len(payloads)]["io_groups"]
+                io_groups = self._io_groups(at, at + len(payloads))
             except READ_ERRORS as error:
                 if not self.closed_by_writer:
                     # the bytes of messages lie in a heap that HDF5 may write after the rows that point to it
@@ -410,6 +413,13 @@ class RawReader(Reader):
             self._fault(f"{cut_short:,} messages are cut short, or have bytes beyond their last whole word")
         self.rows = row
 
+    def _read_messages(self, start: int, stop: int) -> list[np.ndarray]:
+        self._trusted.check(start, stop)
+        return list(self._messages[start:stop])
+
+    def _io_groups(self, start: int, stop: int) -> np.ndarray:
+        return rows_of(self._headers, start, stop)["io_groups"]
+
     def _next_messages(self, at: int) -> list[np.ndarray]:
         """Messages from `at` on: up to MESSAGES_AT_ONCE, or fewer that hold BYTES_AT_ONCE together.
 
@@ -420,7 +430,7 @@ class RawReader(Reader):
         size, step = 0, MESSAGES_IN_A_READ
         while at < stop and size < BYTES_AT_ONCE:
             try:
-                some = list(self._messages[at : min(at + step, stop)])
+                some = self._read_messages(at, min(at + step, stop))
             except READ_ERRORS:
                 if step == 1 and payloads:
                     break
@@ -478,6 +488,7 @@ def open_file(path: str | Path, detector: Any = None, provisional: bool = False)
     for the first, and therefore takes the file for one that grows.
     """
     path = Path(path)
+    _ask(path, False)
     before = stamp_of(path)
     try:
         reader = _open(path, detector, False)
@@ -491,15 +502,32 @@ def open_file(path: str | Path, detector: Any = None, provisional: bool = False)
             raise _not_yet(error) from None
         if error.state != "growing" or not provisional:
             raise
+    _ask(path, True)
     try:
         return _open(path, detector, True)
     except UnreadableFile as error:
         raise _not_yet(error) from None
 
 
+def _ask(path: Path, provisional: bool) -> None:
+    """Lets the doorkeeper open the file first; raises UnreadableFile when that did not end well."""
+    try:
+        other = kind_by_head(path)
+    except UnreadableFile:
+        return  # opening will say so
+    if not other and (objection := DOORKEEPER.objection(path, provisional)):
+        error = UnreadableFile(objection)
+        raise _not_yet(error) if is_locked(path) else error
+
+
 def _open(path: Path, detector: Any, provisional: bool) -> Reader:
     if other := kind_by_head(path):
         raise _without_packets(other)
+    return open_here(path, detector, provisional)
+
+
+def open_here(path: Path, detector: Any, provisional: bool) -> Reader:
+    """As `open_file`, by HDF5 in this very process, whatever it may do over a damaged file."""
     file = open_hdf5(path, CHUNK_CACHE_BYTES, provisional)
     following = is_following(file)
     try:
