@@ -28,6 +28,8 @@ class Element:
     """The object that works: made for this file, None when it could not be."""
     state: State | None = None
     figure: Any = None
+    packed: bytes | None = None
+    """The figure as it is kept, where a worker has written it already."""
     trends: dict[str, Trend] = field(default_factory=dict)
     broken: str = ""
     unavailable: str = ""
@@ -57,7 +59,7 @@ class Element:
         text = " ".join(plain(str(error)).split())
         self.broken = f"{doing}: {type(error).__name__}{': ' + text if text else ''}"
         self.traceback = plain(traceback_of(error))
-        self.state, self.figure, self.trends = None, None, {}
+        self.state, self.figure, self.packed, self.trends = None, None, None, {}
 
 
 @dataclass

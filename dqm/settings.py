@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -122,6 +122,22 @@ class IngestSettings(BaseModel):
     close_run_s: float = Field(
         default=3600, ge=1, description="a run without a new file for so long is closed when a later run has begun [s]"
     )
+    executor: Literal["inline", "processes", "dask"] = Field(
+        default="processes",
+        description="who reads and counts: the ingest itself, processes of this host, or Dask workers",
+    )
+    workers: int = Field(
+        default=0, ge=0, le=256, description="processes that read and count; 0: one for each core, up to 4"
+    )
+    scheduler: str = Field(default="", description="address of the Dask scheduler, for executor dask")
+    hang_s: float = Field(default=60, ge=1, description="a worker that gives no answer for so long is ended [s]")
+    memory_mb: int = Field(default=2048, ge=64, description="memory that a worker may use beyond its own [MB]")
+
+    @model_validator(mode="after")
+    def _dask_has_an_address(self) -> IngestSettings:
+        if self.executor == "dask" and not self.scheduler:
+            raise ValueError('executor "dask" needs the address of its scheduler: scheduler = "tcp://host:8786"')
+        return self
 
 
 class RunRule(BaseModel):
@@ -408,6 +424,7 @@ EXAMPLES: dict[str, str] = {
     "detector.directories": '["geometry"]',
     "detector.modules": '{ 1 = "geometry/first.yaml", 2 = "geometry/second.yaml" }',
     "ingest.roots": '["data"]',
+    "ingest.scheduler": '"tcp://dask.example.org:8786"',
     "runs.rules": '[{ match = "pedestal|pulser", category = "calibration", tags = ["pedestal"] }]',
     "web.prefix": '"/larboard"',
     "web.hosts": '["larboard.example.org"]',

@@ -441,7 +441,15 @@ class Increment(dict):
         return self
 
     def to_bytes(self) -> bytes:
-        return _pack(_arrays_of(self))
+        return _pack(self.to_arrays())
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All leaves as plain arrays, as State.to_arrays does."""
+        return _arrays_of(self)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Increment:
+        return cls(_leaves(arrays))
 
     @property
     def size(self) -> int:

@@ -25,6 +25,7 @@ TABLE: dict[str, set[str]] = {
         "dqm.formats", "dqm.logs", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store",
         "dqm.settings", "plots"
     },
+    "dqm.worker": {"dqm.ingest", "dqm.settings", "dqm.logs", "plots"},
     "dqm.demo": {"dqm.formats", "dqm.detector"},
     "dqm.views": {
         "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots",

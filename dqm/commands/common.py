@@ -50,7 +50,7 @@ def registry_of(settings: Settings) -> Registry:
 
 
 def sources_of(settings: Settings) -> Sources:
-    from dqm.ingest.oneshot import Sources
+    from dqm.worker import sources_of
 
     detector = settings.detector
     for path in detector.directories:
@@ -59,7 +59,7 @@ def sources_of(settings: Settings) -> Sources:
     for module, path in detector.modules.items():
         if not path.is_file():
             fail(f"setting detector.modules: {shown(path)} (module {module}) is not a file")
-    return Sources(detector.directories, detector.modules, detector.name)
+    return sources_of(settings)
 
 
 def chosen(registry: Registry, names: str | None) -> list[Found]:

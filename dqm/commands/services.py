@@ -55,17 +55,25 @@ def watch() -> None:
     from dqm import logs
     from dqm.ingest.service import Watch
     from dqm.supervise import stop_on_signals
+    from dqm.worker import executor_of
     from plots.discovery import Limits, Shelf
 
     settings = settings_in_force()
     logs.set_up(settings.log.format, settings.log.level)
+    sources = sources_of(settings)
     stop = stop_on_signals()
     store = store_of(settings)
-    watching = Watch(store, settings, sources_of(settings), Shelf(settings.plots.paths, Limits.of(settings.plots)))
+    executor = executor_of(settings)
+    shelf = Shelf(settings.plots.paths, Limits.of(settings.plots))
+    watching = Watch(store, settings, sources, shelf, executor=executor)
     for problem in watching.first_look():
         logging.getLogger("larboard.watch").warning("%s", problem)
-    watching.run(stop)
-    store.close()
+    try:
+        watching.run(stop)
+    finally:
+        store.close()
+        if executor is not None:
+            executor.close()
 
 
 def init(

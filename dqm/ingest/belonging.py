@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dqm.formats import Reader
+from dqm.formats.names import parse_name
 from dqm.settings import RunSettings
 
 SIMULATED = "simulation"
@@ -24,17 +24,17 @@ class Belonging:
     tags: tuple[str, ...]
 
 
-def belonging(reader: Reader, root: str, settings: RunSettings, start: float | None = None) -> Belonging:
+def belonging(path: str, format: str, root: str, settings: RunSettings, start: float | None = None) -> Belonging:
     """By the run number in the name; without one, by the start in the name or in the content; else by the name itself."""
-    name = reader.name
-    category, tags = kind_of_run(reader.path, root, settings, reader.kind.format == "sim")
+    name = parse_name(Path(path))
+    category, tags = kind_of_run(Path(path), root, settings, format == "sim")
     begun = name.start.timestamp() if name.start else start
     if name.run is not None:
         key = str(name.run)
-    elif reader.kind.format != "sim" and begun is not None:
+    elif format != "sim" and begun is not None:
         key = f"{datetime.fromtimestamp(begun, UTC):%Y%m%dT%H%M%SZ}"
     else:
-        key = _slug(reader.path)
+        key = _slug(Path(path))
     return Belonging(key, name.run, name.subrun, category, tags)
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dqm.checks.range_check import judge, worst
-from dqm.formats import Reader
+from dqm.formats.reader import Cursor
 from dqm.formats.scan import Scan
 from dqm.ingest import backoff
 from dqm.ingest.engine import unknown_trends
 from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
+from dqm.ingest.work import Look
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part, TrendValue
 from dqm.records import Element as RunElement
 from dqm.results import Element, plain
 from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
-from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend, check_figure
+from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend
 
 DELTA_SHARE = 0.25
 """An increment that is larger than this share of its state is not worth keeping by itself."""
@@ -28,15 +29,33 @@ TRIES = 3
 
 
 @dataclass
+class Reading:
+    """How far a file was read, and what was seen of it, by whichever workers did it."""
+
+    look: Look
+    detector: Any
+    cursor: Cursor
+    closed: bool = True
+    stopped: bool = False
+    damaged: bool = False
+    faults: list[str] = field(default_factory=list)
+    legs: int = 0
+
+
+@dataclass
 class Counted:
     """A pass over a file under way."""
 
     file: DataFile
-    reader: Reader
+    reading: Reading
     elements: list[Element]
     scan: Scan | None
     before: dict[str, Part] = field(default_factory=dict)
     """What was saved of each plot so far."""
+
+    @property
+    def scan_json(self) -> dict[str, Any] | None:
+        return None if self.scan is None else asdict(self.scan)
 
 
 @dataclass
@@ -57,16 +76,21 @@ class CannotRecount(Exception):
 class Committer:
     """Writes what was counted. States are written first; the transaction only names them."""
 
-    def __init__(self, store: Store, now: Callable[[], float], find_detector: Callable[[str, str, str], Any]):
+    def __init__(
+        self, store: Store, now: Callable[[], float], find_detector: Callable[[str, str, str], Any],
+        plots: Callable[[], Mapping[str, type[Plot]]],
+    ):  # fmt: skip
         self.fence: Callable[[Any], None] = lambda tx: None
         """Raises when this process may not write any more."""
+        self.disturbed: Callable[[int], None] = lambda file_id: None
+        """Told of every file whose counts are taken away or sent through all again, for it may be under way."""
         self.store = store
         self.now = now
+        self.plots = plots
         self.merger = Merger(store)
         self.find_detector = find_detector
         """(geometry id, name, directory) -> detector or None."""
-        self.detectors: dict[str, Any] = {}
-        """By geometry id, as they were met."""
+        self._detectors: dict[str, Any] = {}
 
     @contextmanager
     def begin(self) -> Iterator[Any]:
@@ -88,7 +112,7 @@ class Committer:
         for draft in drafts:
             counting.before[draft.part.plot] = draft.part
         for element in counting.elements:
-            if element.increment is not None:
+            if element.state is not None:
                 element.increment = Increment()
             element.blocks = element.packets = 0
             element.seconds = 0.0
@@ -96,7 +120,7 @@ class Committer:
     # -- one plot -------------------------------------------------------------------------------------------------
 
     def _draft(self, counting: Counted, element: Element, complete: bool) -> _Draft:
-        file, detector = _as_scanned(counting), counting.reader.detector
+        file, detector = _as_scanned(counting), counting.reading.detector
         own = _trends_of(element, detector)
         part = self._part(counting, element, complete)
         assert file.run_id is not None
@@ -111,8 +135,7 @@ class Committer:
             rows=part.rows_done, state=part.state, reason=part.reason, traceback=part.traceback,
             provisional=part.provisional, trends=own, updated=self.now(),
         )  # fmt: skip
-        shown = file.counted or complete or file.state is not FileState.SAME
-        if not _merges(element) or element.state is None or not shown:
+        if not _merges(element) or element.state is None:
             return _Draft(part, self._beside(made, before), own, [])
         assert isinstance(element.made, MergeablePlot)
         old = before is not None and (before.plot_version, before.geometry) != (made.plot_version, made.geometry)
@@ -123,7 +146,7 @@ class Committer:
             and not fits_none
             and before is not None
             and before.base is not None
-            and not self._all_have(counting, others, complete)
+            and not self._all_have(counting, element, complete)
         ):
             return _Draft(part, before, own, [])  # the old result stays until the new one is whole
         try:
@@ -149,11 +172,16 @@ class Committer:
             made = replace(made, base=None)  # a base of another version or geometry must never be gone on from
         return made if before is None or not made.mergeable or made.state is ElementState.BROKEN else before
 
-    def _all_have(self, counting: Counted, others: list[Part], complete: bool) -> bool:
-        """Whether every finished file of the run was counted by this version of the plot, this file with it."""
+    def _all_have(self, counting: Counted, element: Element, complete: bool) -> bool:
+        """Whether every finished file of the run went through this version of the plot, this file with it.
+
+        A file that it fails on, or that cannot feed it, has been through: it must not keep the old result for ever.
+        """
+        run_id = counting.file.run_id or 0
         with self.store.read() as tx:
-            finished = set(runs.finished_files(tx, counting.file.run_id or 0)) - {counting.file.id}
-        return complete and finished <= {part.file_id for part in others}
+            finished = set(runs.finished_files(tx, run_id)) - {counting.file.id}
+            seen = parts.of_run(tx, run_id, element.name, finished=True)
+        return complete and finished <= {part.file_id for part in seen if part.plot_version == element.plot.version}
 
     def _base(
         self, plot: MergeablePlot, made: RunElement, own: State, others: list[Part], file: DataFile, detector: Any,
@@ -187,7 +215,7 @@ class Committer:
         with self.store.read() as tx:
             other = files.by_id(tx, part.file_id)
         assert other
-        return ((file.start or 0.0), file.id) < ((other.start or 0.0), other.id)
+        return (file.start or 0.0, file.id) < (other.start or 0.0, other.id)
 
     def _whole(
         self, plot: MergeablePlot, base: State, own: State, growing: list[Part], file: DataFile, detector: Any,
@@ -203,7 +231,7 @@ class Committer:
 
     def _part(self, counting: Counted, element: Element, complete: bool) -> Part:
         """The row of this plot of this file, its state written."""
-        reader = counting.reader
+        reading = counting.reading
         before = counting.before.get(element.name)
         state, reason = ElementState.OK, ""
         base: str | None = None
@@ -216,19 +244,15 @@ class Committer:
             state, reason = ElementState.UNAVAILABLE, element.unavailable
         return Part(
             counting.file.id, element.name, element.plot.version,
-            reader.detector.geometry_id if reader.detector else None, reader.cursor.row, reader.cursor.to_json(),
-            complete or state is ElementState.BROKEN, base, deltas, state, reason, element.traceback, reader.provisional,
+            reading.look.fit.geometry, reading.cursor.row, reading.cursor.to_json(),
+            complete or state is ElementState.BROKEN, base, deltas, state, reason, element.traceback,
+            reading.look.provisional,
         )  # fmt: skip
 
     def _keep(self, element: Element, before: Part | None, complete: bool) -> tuple[str | None, tuple[str, ...]]:
         """Writes the state: whole, or only what was added where that is much less."""
         if element.state is None:
-            try:
-                check_figure(element.figure)
-                return self.store.states.put(element.figure.to_json(engine="orjson").encode()), ()
-            except PLUGIN_ERRORS as error:
-                element.fail("writing its figure", error)
-                return None, ()
+            return (None if element.packed is None else self.store.states.put(element.packed)), ()
         if before is not None and before.base and element.increment is not None and not complete:
             size = sum(array.nbytes for array in element.state.to_arrays().values())
             small = size >= DELTA_FROM_BYTES and element.increment.size < DELTA_SHARE * size
@@ -266,6 +290,7 @@ class Committer:
                 )
                 trends.forget(tx, twin.id)
                 parts.forget(tx, twin.id)
+                self.disturbed(twin.id)
             if complete and scan is not None:
                 runs.reopen(
                     tx, file.run_id
@@ -275,14 +300,8 @@ class Committer:
             for draft in drafts:
                 self._write_draft(tx, counting, now, draft, visible=not waits)
             if beaten:
-                self._rebuild(tx, file.run_id, {e.name: e.plot for e in counting.elements})
-            judged = [
-                verdict
-                for e in elements.of_run(tx, file.run_id).values()
-                for verdict in map(judge, e.trends.values())
-                if verdict
-            ]
-            runs.recount(tx, file.run_id, worst(judged), self.now())
+                self._rebuild(tx, file.run_id)
+            self._judge(tx, file.run_id)
         counting.file = now
 
     def _stand_back(self, tx: Any, counting: Counted, twin: DataFile, outcome: dict[str, Any]) -> None:
@@ -308,7 +327,7 @@ class Committer:
         if draft.merged:
             parts.mark_merged(tx, draft.merged, part.plot, True)
         if file.start is not None and draft.trends:
-            trends.save(tx, part.plot, file.id, part_run(file), file.start, file.end, draft.trends)
+            trends.save(tx, part.plot, file.id, element.run_id, file.start, file.end, draft.trends)
         current = elements.get(tx, element.run_id, element.plot)
         if (current.version if current else 0) != element.version:
             raise elements.Overtaken(f"{element.run_key}/{element.plot}")
@@ -319,25 +338,30 @@ class Committer:
 
     # -- anew -----------------------------------------------------------------------------------------------------
 
-    def withdraw(self, file: DataFile, plots: Mapping[str, type[Plot]]) -> None:
+    def withdraw(self, file: DataFile) -> None:
         """A file that was done grows again: its part leaves the base of the run until it is done anew."""
         with self.begin() as tx:
             files.update(tx, file.id, state=FileState.READING, identity=None)
             for part in parts.of_file(tx, file.id).values():
                 parts.save(tx, replace(part, complete=False, merged=False))
             if file.run_id is not None:
-                self._rebuild(tx, file.run_id, plots)
+                self._rebuild(tx, file.run_id)
 
-    def rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]], only_added: bool = False) -> None:
+    def rebuild(self, tx: Any, run_id: int, only_added: bool = False) -> None:
         """Merges the elements of a run anew from the states of its files, in the transaction that took some away.
 
         Raises StatesDropped when they are not there any more: then the run must be counted anew (`recount_run`).
         """
-        self._rebuild(tx, run_id, plots, only_added)
-        judged = [v for e in elements.of_run(tx, run_id).values() for v in map(judge, e.trends.values()) if v]
-        runs.recount(tx, run_id, worst(judged), self.now())
+        self._rebuild(tx, run_id, only_added)
+        self._judge(tx, run_id)
 
-    def _rebuild(self, tx: Any, run_id: int, plots: Mapping[str, type[Plot]], only_added: bool = False) -> None:
+    def _judge(self, tx: Any, run_id: int) -> None:
+        """Counts files and packets of the run again, and says how good it is by what its plots say."""
+        found = [judge(trend) for element in elements.of_run(tx, run_id).values() for trend in element.trends.values()]
+        runs.recount(tx, run_id, worst(verdict for verdict in found if verdict), self.now())
+
+    def _rebuild(self, tx: Any, run_id: int, only_added: bool = False) -> None:
+        plots = self.plots()
         for element in elements.of_run(tx, run_id).values():
             plot = plots.get(element.plot)
             if plot is None or not element.mergeable or plot.version != element.plot_version:
@@ -397,6 +421,7 @@ class Committer:
                 if file.state is not FileState.GONE:
                     parts.forget(tx, file.id)
                     files.recount(tx, file.id, "its run is counted anew")
+                    self.disturbed(file.id)
             runs.forget_elements(tx, run_id)
             runs.reopen(tx, run_id)
             runs.recount(tx, run_id)
@@ -405,26 +430,26 @@ class Committer:
         return any(part.merged and part.base is None for part in parts.of_file(tx, file.id).values())
 
     def detector(self, tx: Any, geometry: str | None) -> Any:
-        """The detector of a geometry id: one that was met here, or one that lies where it did."""
+        """The detector of a geometry id, None for none; raises StatesDropped for one that is not there any more."""
+        found = self.known_detector(tx, geometry)
+        if found is None and geometry is not None:
+            raise StatesDropped(f"geometry {geometry} is not there any more")
+        return found
+
+    def known_detector(self, tx: Any, geometry: str | None) -> Any:
+        """The detector of a geometry id: one that was met here, or one that lies where it did; None when it is gone."""
         if geometry is None:
             return None
-        if geometry not in self.detectors:
+        if self._detectors.get(geometry) is None:
             name, directory = geometries.get(tx, geometry) or ("", "")
-            self.detectors[geometry] = self.find_detector(geometry, name, directory)
-        if self.detectors[geometry] is None:
-            raise StatesDropped(f"geometry {geometry} is not there any more")
-        return self.detectors[geometry]
+            self._detectors[geometry] = self.find_detector(geometry, name, directory)
+        return self._detectors[geometry]
 
 
 def _as_scanned(counting: Counted) -> DataFile:
     """The file with the start that this pass found: its row does not have it before the first commit."""
     found = counting.scan.first_unix if counting.scan is not None else None
     return counting.file if found is None else replace(counting.file, start=float(found))
-
-
-def part_run(file: DataFile) -> int:
-    assert file.run_id is not None
-    return file.run_id
 
 
 def _beaten(tx: Any, file: DataFile) -> list[DataFile]:

@@ -1,4 +1,4 @@
-"""The watch: hints and scans become rows of the ledger, due rows are taken, newest first. `step` does one thing."""
+"""The watch: hints and scans become rows of the ledger, due rows are taken, newest first. `step` does what is due."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 from dqm import logs
 from dqm.ingest.backoff import Backoff
+from dqm.ingest.executors import Executor, Inline, WorkerTrouble
+from dqm.ingest.flights import Flight, Flights
 from dqm.ingest.hints import Hints
 from dqm.ingest.merging import StatesDropped
 from dqm.ingest.oneshot import Sources
@@ -23,7 +25,8 @@ from dqm.ingest.pulse import Pulse
 from dqm.ingest.roots import Roots, Sighting, gone
 from dqm.ingest.take import Taker
 from dqm.ingest.upkeep import keep_small
-from dqm.records import FINISHED, FileState, Plugin, Watcher
+from dqm.ingest.work import Bench
+from dqm.records import FINISHED, DataFile, FileState, Plugin, Watcher
 from dqm.settings import Settings
 from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, watchers
 from plots.base import MergeablePlot, Plot
@@ -60,26 +63,32 @@ class _Pace:
 
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=50))
 
-    def left(self, queue: int) -> float | None:
-        return queue * sum(self.seconds) / len(self.seconds) if self.seconds and queue else None
+    def left(self, queue: int, side_by_side: int) -> float | None:
+        if not self.seconds or not queue:
+            return None
+        return queue * sum(self.seconds) / len(self.seconds) / side_by_side
 
 
 class Watch:
     """The ingest of one process. `run` until told to stop; `step` and `reconcile` are its parts."""
 
     def __init__(
-        self, store: Store, settings: Settings, sources: Sources, shelf: Shelf, now: Callable[[], float] = time.time
-    ):
+        self, store: Store, settings: Settings, sources: Sources, shelf: Shelf, now: Callable[[], float] = time.time,
+        executor: Executor | None = None,
+    ):  # fmt: skip
         self.store = store
         self.settings = settings
         self.shelf = shelf
         self.now = now
         self.roots = Roots([path.absolute() for path in settings.ingest.roots], settings.ingest.patterns)
         self.hints = Hints()
-        self.taker = Taker(store, sources, settings, self._plots, now, self._alive)
+        self.executor = executor or Inline(Bench(sources, self._plots))
+        self.taker = Taker(store, settings, self._plots, sources.find, now)
+        self.flights = Flights(self.executor, settings.ingest.hang_s + settings.ingest.commit_s, self.hints.news.set)
         self.taker.commits.fence = self._still_lead
         self.backoff = Backoff(store, now)
         self.taker.resting = self.backoff.resting
+        self.taker.commits.disturbed = self.flights.disturb
         # not only host and process: containers may have the same of both
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self.pulse = Pulse(store, settings, self.name, now)
@@ -119,6 +128,7 @@ class Watch:
                     stop.wait(TROUBLE_S)
                     continue
         finally:
+            self.flights.drop_all()
             self.hints.close()
             self._leave()
 
@@ -135,12 +145,13 @@ class Watch:
         self._last = self.now()
         self._beat_if_due()
         if not self.leads:
+            self.flights.drop_all()
             return False
         self._look_for_plugins()
         self._absorb(self.hints.take())
         if self.now() >= self._next["scan"]:
             self.reconcile()
-        busy = self._take_one() or self._fill_up()
+        busy = self._go_on()
         if self.now() >= self._next["housekeeping"]:
             self._keep_house()
         return busy
@@ -151,7 +162,7 @@ class Watch:
             stop.wait(1.0)
             return
         with self.store.read() as tx:
-            due = files.next_due(tx)
+            due = files.next_due(tx, self.flights.ids) if self.flights.have_room else None
         until = min(t for t in (due, *self._next.values()) if t is not None)
         self._state = "waiting for files"
         wait = min(max(until - self.now(), 0.02), 1.0)
@@ -243,43 +254,84 @@ class Watch:
                 row = files.at(tx, path)
                 if row is None:
                     continue
+                self.flights.disturb(row.id)
                 reason = "is no longer there" + ("; what was counted of it stays" if row.counted else "")
                 files.update(tx, row.id, state=FileState.GONE, reason=reason, next_look=None)
                 if row.counted and row.state not in FINISHED and row.run_id is not None:
                     for part in parts.of_file(tx, row.id).values():
                         parts.save(tx, replace(part, complete=not part.provisional))
-                    self.taker.commits.rebuild(tx, row.run_id, self._plots(), only_added=True)
+                    self.taker.commits.rebuild(tx, row.run_id, only_added=True)
 
-    def _take_one(self) -> bool:
-        """Takes the newest file that is due; what is due after it follows in the next step."""
-        with self.store.read() as tx:
-            due = files.due(tx, self.now(), limit=1)
-        if not due:
-            return False
-        self._take(due[0], due[0].path in self._closed)
-        return True
+    def _go_on(self) -> bool:
+        """Takes in what workers have finished, and gives them more; True when there was something to do."""
+        busy = False
+        for flight in self.flights.landed_tasks():
+            self._drive(flight, self.flights.take_in)
+            busy = True
+        while self.flights.have_room and self._start_one():
+            busy = True
+            if not self.flights.in_air:  # done inline: hints and signs of life come before the next file
+                break
+        return busy
 
-    def _take(self, file: Any, closed: bool) -> None:
-        begun = time.monotonic()
+    def _start_one(self) -> bool:
+        """Gives the newest of the files that are due or half done to a worker; with none due, one that lacks a plot."""
+        due = None
+        if not self.flights.many:
+            with self.store.read() as tx:
+                due = next(iter(files.due(tx, self.now(), 1, self.flights.ids)), None)
+        ready = self.flights.newest_ready()
+        if ready is not None and (due is None or ready.file.mtime_ns >= due.mtime_ns):
+            self._give(ready)
+            return True
+        if due is not None:
+            self._take(due, due.path in self._closed)
+            return True
+        return not self.flights.many and self._fill_up()
+
+    def _take(self, file: DataFile, closed: bool) -> None:
         self._state = f"reading {file.path.rpartition('/')[2]}"
         self._closed.discard(file.path)
-        try:
-            with logs.about(file):
-                self.taker.take(file, closed)
-        except StoreProblem:
-            if closed:
-                self._closed.add(file.path)
-            raise
-        except Exception as error:
-            with logs.about(file):
-                log.exception("%s", file.path)
-            self.taker.give_up(file, error)
-        seconds = time.monotonic() - begun
-        self._rests_until[file.path] = self.now() + GROWING_REST * seconds
-        self._pace.seconds.append(seconds)
-        self._tell(file, seconds)
+        self._give(self.flights.add(file, self.taker.take(file, closed), closed))
 
-    def _tell(self, before: Any, seconds: float) -> None:
+    def _give(self, flight: Flight) -> None:
+        """Gives the next task of a file to a worker; where that does it at once the file goes on, while there is time."""
+        self._drive(flight, self.flights.give)
+        while flight.future is not None and flight.future.done() and self._may_go_on():
+            self._drive(flight, self.flights.take_in)
+            if flight.task is not None:
+                self._drive(flight, self.flights.give)
+
+    def _drive(self, flight: Flight, how: Callable[[Flight], bool]) -> None:
+        """Lets a file go on by a step, with its id in what is logged."""
+        with logs.about(flight.file):
+            self._drive_on(flight, how)
+
+    def _drive_on(self, flight: Flight, how: Callable[[Flight], bool]) -> None:
+        """Whatever befalls a file is written down, and the file is over."""
+        try:
+            over = how(flight)
+        except StoreProblem:
+            if flight.closed:
+                self._closed.add(flight.file.path)
+            raise
+        except WorkerTrouble as error:
+            self.taker.trouble(flight.file, error)
+        except Exception as error:
+            log.exception("%s", flight.file.path)
+            self.taker.give_up(flight.file, error)
+        else:
+            if not over:
+                return
+        self._rests_until[flight.file.path] = self.now() + GROWING_REST * flight.seconds
+        self._pace.seconds.append(flight.seconds)
+        self._tell(flight.file, flight.seconds)
+
+    def _may_go_on(self) -> bool:
+        """Whether there is time for another task at once: where tasks are done inline, signs of life come between."""
+        return self.now() < self._next["beat"]
+
+    def _tell(self, before: DataFile, seconds: float) -> None:
         """A line of the log when a file came to another state."""
         with self.store.read() as tx:
             after = files.by_id(tx, before.id)
@@ -303,7 +355,7 @@ class Watch:
                 continue
             with self.store.read() as tx:
                 some = parts.lacking(tx, name, plot.version, 50 + len(self._in_vain))
-                lacking = [i for i in some if (name, i) not in self._in_vain]
+                lacking = [i for i in some if (name, i) not in self._in_vain and i not in self.flights.ids]
                 file = files.by_id(tx, lacking[0]) if lacking else None
             if file is not None:
                 # if it cannot be read now it must not be tried without end; the next housekeeping tries it again
@@ -330,10 +382,12 @@ class Watch:
         listed = [Plugin(f.name, f.source, f.plot.title, "", "", digest=f.digest) for f in registry.plots.values()]
         listed += [Plugin(b.name, b.source, "", b.reason, b.traceback) for b in registry.broken]
         mended = [name for name, plot in self._plots().items() if name in before and before[name] is not plot]
-        with self.store.begin() as tx:
+        with self.taker.commits.begin() as tx:
             mended = list({*mended, *plugins.found(tx, listed)})
             for name in mended:
                 parts.forget_broken(tx, name)
+        if mended:  # what the old ones have counted of files under way must not be mixed with the new
+            self.flights.drop_all()
         for name in mended:
             self._show_again(name)
         self._in_vain.clear()
@@ -359,16 +413,11 @@ class Watch:
         for run_id in broken:
             try:
                 with self.taker.commits.begin() as tx:
-                    self.taker.commits.rebuild(tx, run_id, self._plots())
+                    self.taker.commits.rebuild(tx, run_id)
             except StatesDropped:
                 log.warning("%s of a closed run cannot be merged again: its files must be read again", plot)
 
     # -- signs of life --------------------------------------------------------------------------------------------
-
-    def _alive(self) -> None:
-        """Called within a long file."""
-        self._absorb(self.hints.take())
-        self._beat_if_due()
 
     def _beat_if_due(self) -> None:
         now = self.now()
@@ -378,13 +427,13 @@ class Watch:
             led = self.leads
             self.leads = watchers.lead(tx, self.name, now, self.settings.ingest.lease_s)
             queue = files.queue(tx, now)
-            left = self._pace.left(queue)
+            left = self._pace.left(queue, max(1, len(self.flights.ids)))
             state = self._state if self.leads else "standing by: another ingest leads"
             watchers.beat(
                 tx,
                 Watcher(
                     self.name, socket.gethostname(), os.getpid(), self.started, now, self.leads, state, queue, left,
-                    tuple(self.problems),
+                    (*self.problems, *filter(None, [self.executor.problem])),
                 ),
             )  # fmt: skip
         if self.leads and not led:
@@ -425,10 +474,13 @@ class Watch:
         self._in_vain.clear()
         self._fill = True
         mergeable = [name for name, plot in self._plots().items() if issubclass(plot, MergeablePlot)]
-        with self.store.begin() as tx:
+        with self.taker.commits.begin() as tx:
+            busy = {file.run_id for file in files.some(tx, self.flights.ids)}
             latest = runs.latest(tx)
             for run in runs.open_ones(tx):
                 quiet = now - run.updated > self.settings.ingest.close_run_s
+                if run.id in busy:
+                    continue
                 if quiet and not run.growing and latest is not None and run.id != latest.id:
                     parts.drop_states(tx, run.id, mergeable)
                     runs.close(tx, run.id)

@@ -1,29 +1,29 @@
-"""One file from the ledger through all plots, as far as it can be read now. What is counted commits with its cursor."""
+"""One file from the ledger through all plots, as far as it can be read now. What is counted commits with its cursor.
+
+`Taker.take` decides and writes; what touches the file itself is a task that it yields, done by a worker anywhere. Files
+are taken side by side, each a generator, all of them in one thread: between two yields nothing else happens.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Container, Generator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dqm.detector import Match
-from dqm.formats import Reader, UnreadableFile, open_file
 from dqm.formats.hdf5 import one_line
-from dqm.formats.identity import head_of, identity_of
 from dqm.formats.reader import Cursor
-from dqm.formats.scan import Scan
 from dqm.ingest.belonging import belonging
-from dqm.ingest.commit import CannotRecount, Committer, Counted
-from dqm.ingest.engine import feed, prepare
-from dqm.ingest.merging import StatesDropped
-from dqm.ingest.oneshot import Sources
+from dqm.ingest.commit import CannotRecount, Committer, Counted, Reading
+from dqm.ingest.executors.base import Away, WorkerTrouble
+from dqm.ingest.merging import StatesDropped, has_floats
+from dqm.ingest.work import Changed, Count, Examine, Look, Refusal, Tally, scan_of, take_over
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part
-from dqm.results import plain
+from dqm.results import Element, plain
 from dqm.settings import Settings
 from dqm.store import Store, files, geometries, parts, runs, trends
-from plots.base import Increment, MergeablePlot, Plot, load_figure
+from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot
 
 OLD_S = 60.0
 """A file that was last changed so long ago is stable, though it was seen only now."""
@@ -31,34 +31,62 @@ RANK = {"packets": 2, "raw": 1}
 """Of two forms of one datum the higher one is counted."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 GROWING_LOOK_S = 5.0
+TWIN_S = 1.0
+"""A file waits so long for another form of its datum that is being counted."""
+AGAIN_S = 0.2
+AWAY_S = 5.0
+DEADLY_TRIES = 5
+"""A file over which so many workers died, or hung, one after the other, is left alone."""
+
+Task = Examine | Count
+Steps = Generator[Task, Any, None]
 
 
 @dataclass
 class Taker:
-    """Takes files. `plots` gives the plots of now; `alive` is called about every second of a long file."""
+    """Takes files. `plots` gives the plots of now, `find` the detector of a geometry id."""
 
     store: Store
-    sources: Sources
     settings: Settings
     plots: Callable[[], Mapping[str, type[Plot]]]
+    find: Callable[[str, str, str], Any]
     now: Callable[[], float] = time.time
-    alive: Callable[[], None] = lambda: None
     resting: Callable[[], Container[str]] = frozenset
     """Names of plots that are given no file now."""
 
     def __post_init__(self) -> None:
-        self._match = Match(None, "")
-        self.commits = Committer(self.store, self.now, self.sources.find)
+        self.commits = Committer(self.store, self.now, self.find, self.plots)
+        self._heads: dict[int, str] = {}
+        """First rows of the files that are being taken."""
 
-    def take(self, file: DataFile, closed: bool = False) -> None:
+    def take(self, file: DataFile, closed: bool = False) -> Steps:
         """Counts what is new in a file; `closed` says that its writer was seen to close it. Never raises for the file."""
         try:
-            with _open(Path(file.path)) as reader:
-                self._look(file, reader, closed)
-        except UnreadableFile as error:
-            self._cannot(file, error)
+            yield from self._take(file, closed)
         except StatesDropped:
             self._recount_run(file)
+        finally:
+            self._heads.pop(file.id, None)
+
+    def _take(self, file: DataFile, closed: bool) -> Steps:
+        look = yield Examine(file.path, timed=file.start is None)
+        file = self._now(file)
+        if isinstance(look, Refusal):
+            self._cannot(file, look)
+        elif look.head is not None and look.head in self._heads.values():
+            # two forms of one datum are never counted at the same time: which of them counts is settled one by one
+            self._again(file, file.state, file.reason, TWIN_S)
+        else:
+            if look.head is not None:
+                self._heads[file.id] = look.head
+            yield from self._look(file, look, closed)
+
+    def _now(self, file: DataFile) -> DataFile:
+        """The row as it is now: while a worker was busy it may have been touched."""
+        with self.store.read() as tx:
+            found = files.by_id(tx, file.id)
+        assert found is not None
+        return found
 
     def _recount_run(self, file: DataFile) -> None:
         """What the file needs of its run was dropped when the run was closed: all of it is counted anew, if it can be."""
@@ -80,35 +108,22 @@ class Taker:
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
-    def _look(self, file: DataFile, reader: Reader, closed: bool) -> None:
+    def _look(self, file: DataFile, look: Look, closed: bool) -> Steps:
         settled = self._settled(file)
-        if reader.closed_by_writer and not (settled or closed):
-            self._again(
-                file, FileState.WAITING if not file.counted else file.state, "is still changing", self._settle_s
-            )
-            return
-        head = head_of(reader)
-        identity = identity_of(reader) if reader.closed_by_writer else None
-        if file.state in FINISHED and identity is not None and identity == file.identity:
+        if look.closed and not (settled or closed):
+            state = file.state if file.counted else FileState.WAITING
+            self._again(file, state, "is still changing", self._settle_s)
+        elif file.state in FINISHED and look.identity is not None and look.identity == file.identity:
             if not file.rows_done or self._lacks_plots(file):
-                self._count(file, reader, head, identity, final=True)
+                yield from self._count(file, look, final=True)
             else:
                 self._again(file, file.state, "; ".join(file.faults), None)  # touched, not changed
-            return
-        if (
-            file.state in FINISHED
-            and file.identity is None
-            and not reader.closed_by_writer
-            and self._as_it_was(file, reader)
-        ):
-            self._count(file, reader, head, None, final=True)  # never closed, and as long as it was
-            return
-        if self._rewritten(file, reader, head):
+        elif file.state in FINISHED and file.identity is None and not look.closed and self._as_it_was(file, look):
+            yield from self._count(file, look, final=True)  # never closed, and as long as it was
+        elif self._rewritten(file, look):
             self._replace(file)
-            return
-        if self._is_counted_elsewhere(file, reader, head, identity):
-            return
-        self._count(file, reader, head, identity, final=settled and reader.closed_by_writer)
+        elif not self._is_counted_elsewhere(file, look):
+            yield from self._count(file, look, final=settled and look.closed)
 
     @property
     def _settle_s(self) -> float:
@@ -128,13 +143,13 @@ class Taker:
             if name not in resting
         )
 
-    def _rewritten(self, file: DataFile, reader: Reader, head: str | None) -> bool:
+    def _rewritten(self, file: DataFile, look: Look) -> bool:
         """Whether the name holds other content than what was counted under it."""
-        if file.head is not None and head is not None and head != file.head:
+        if file.head is not None and look.head is not None and look.head != file.head:
             return True
         if not file.counted or file.provisional:
             return False
-        lengths = self._lengths(file, reader)
+        lengths = self._lengths(file, look)
         if lengths is None:
             return file.state in FINISHED
         return lengths[0] < lengths[1] or (file.state in FINISHED and lengths[0] == lengths[1])
@@ -147,69 +162,66 @@ class Taker:
             same = [other for other in files.of_run(tx, file.run_id) if other.same_as == file.id] if file.run_id else []
             for other in same:
                 files.recount(tx, other.id, "what it was a form of has gone")
+                self.commits.disturbed(other.id)
             files.add(tx, file.path, file.root, file.size, file.mtime_ns, file.inode, self.now())
             if file.run_id is not None and file.counted:
-                self.commits.rebuild(tx, file.run_id, self.plots())
+                self.commits.rebuild(tx, file.run_id)
 
-    def _is_counted_elsewhere(self, file: DataFile, reader: Reader, head: str | None, identity: str | None) -> bool:
+    def _is_counted_elsewhere(self, file: DataFile, look: Look) -> bool:
         """Settles which of several forms or copies of one datum is counted; True when it is not this one (now)."""
-        if head is None:
+        if look.head is None:
             return False
         with self.store.read() as tx:
-            rivals = [twin for twin in files.twins(tx, file.id, head) if twin.counted]
+            rivals = [twin for twin in files.twins(tx, file.id, look.head) if twin.counted]
         for twin in rivals:
-            if identity is not None and twin.identity == identity:
+            if look.identity is not None and twin.identity == look.identity:
                 if not Path(twin.path).exists():
                     self._moved(file, twin)
                 else:
-                    self._same(
-                        file, twin, head, reader, f"is the same file as {Path(twin.path).name}, which is counted"
-                    )
+                    self._same(file, twin, look, f"is the same file as {Path(twin.path).name}, which is counted")
                 return True
-            mine, other = RANK.get(reader.kind.format, 0), RANK.get(twin.format, 0)
-            if mine > other and reader.closed_by_writer:
+            mine, other = RANK.get(look.format, 0), RANK.get(twin.format, 0)
+            if mine > other and look.closed:
                 continue  # counted beside the scenes; when it is whole it takes the place
             if mine == other and file.counted and file.id < twin.id:
                 continue  # both were counted before they could be told to be one: the other gives way
-            if mine == other and reader.closed_by_writer and twin.state in FINISHED and self._goes_beyond(reader, twin):
+            if mine == other and look.closed and twin.state in FINISHED and self._goes_beyond(look, twin):
                 continue  # what is counted is only the beginning of this one; when it is whole it takes the place
             what = "a form" if mine != other else "a copy or the beginning"
-            self._same(file, twin, head, reader, f"is {what} of the datum in {Path(twin.path).name}, which is counted")
+            self._same(file, twin, look, f"is {what} of the datum in {Path(twin.path).name}, which is counted")
             return True
         return False
 
-    def _goes_beyond(self, reader: Reader, twin: DataFile) -> bool:
+    def _goes_beyond(self, look: Look, twin: DataFile) -> bool:
         """Whether a file holds more than what was counted of its twin."""
-        lengths = self._lengths(twin, reader)
-        return lengths is not None and twin.format == reader.kind.format and lengths[0] > lengths[1]
+        lengths = self._lengths(twin, look)
+        return lengths is not None and twin.format == look.format and lengths[0] > lengths[1]
 
-    def _as_it_was(self, file: DataFile, reader: Reader) -> bool:
-        lengths = self._lengths(file, reader)
+    def _as_it_was(self, file: DataFile, look: Look) -> bool:
+        lengths = self._lengths(file, look)
         return lengths is not None and lengths[0] == lengths[1]
 
-    def _lengths(self, counted: DataFile, reader: Reader) -> tuple[int, int] | None:
+    def _lengths(self, counted: DataFile, look: Look) -> tuple[int, int] | None:
         """(rows that are there, rows that were read of `counted`); messages for raw files. None when nothing was read."""
         with self.store.read() as tx:
             progress = files.progress(tx, counted.id)
         if progress is None:
             return None
         before = Cursor.from_json(progress["cursor"])
-        if reader.kind.format == "raw":
-            return reader.messages, before.message  # type: ignore[attr-defined]
-        return reader.rows or 0, before.row
+        return look.length, before.message if look.format == "raw" else before.row
 
-    def _same(self, file: DataFile, twin: DataFile, head: str, reader: Reader, reason: str) -> None:
+    def _same(self, file: DataFile, twin: DataFile, look: Look, reason: str) -> None:
         with self.commits.begin() as tx:
-            values = {"format": reader.kind.format, "version": reader.kind.version, "run_id": twin.run_id, "head": head}
-            look = None if reader.closed_by_writer else self.now() + GROWING_LOOK_S * 6
+            values = {"format": look.format, "version": look.version, "run_id": twin.run_id, "head": look.head}
+            due = None if look.closed else self.now() + GROWING_LOOK_S * 6
             files.update(
-                tx, file.id, state=FileState.SAME, reason=reason, same_as=twin.id, counted=False, next_look=look,
-                rows=reader.rows, start=twin.start, end=twin.end, **values,
+                tx, file.id, state=FileState.SAME, reason=reason, same_as=twin.id, counted=False, next_look=due,
+                rows=look.rows, start=twin.start, end=twin.end, **values,
             )  # fmt: skip
             if file.counted and file.run_id is not None:
                 parts.forget(tx, file.id)
                 trends.forget(tx, file.id)
-                self.commits.rebuild(tx, file.run_id, self.plots())
+                self.commits.rebuild(tx, file.run_id)
 
     def _moved(self, file: DataFile, twin: DataFile) -> None:
         """The same file under a new name: the row that is counted goes with it."""
@@ -218,74 +230,69 @@ class Taker:
             state = FileState.DONE if twin.state is FileState.GONE else twin.state
             values = {"path": file.path, "root": file.root, "mtime_ns": file.mtime_ns, "inode": file.inode}
             reason = "; ".join(twin.faults)
+            self.commits.disturbed(twin.id)
             files.update(tx, twin.id, **values, size=file.size, state=state, reason=reason, next_look=None)
 
     # -- what is in it --------------------------------------------------------------------------------------------
 
-    def _count(self, file: DataFile, reader: Reader, head: str | None, identity: str | None, final: bool) -> None:
-        file = self._enter(file, reader, head)
-        work = self._plan(file, reader)
+    def _count(self, file: DataFile, look: Look, final: bool) -> Steps:
+        file = self._enter(file, look)
+        work = self._plan(file, look)
         # a growing file is finished in one commit: while plots stand at different rows they only catch up,
         # the file's own pass last, and the next look finds them all in one group
         behind = file.state not in FINISHED and len(work) > 1
         for cursor, chosen, scans in sorted(work, key=lambda item: item[2]):
-            self._pass(file, reader, cursor, chosen, scans, identity if final else None, may_end=not behind)
+            if not (yield from self._pass(file, look, cursor, chosen, scans, final, may_end=not behind)):
+                return
         if not work:
             self._again(file, file.state, file.reason, None)
 
-    def _enter(self, file: DataFile, reader: Reader, head: str | None) -> DataFile:
+    def _enter(self, file: DataFile, look: Look) -> DataFile:
         """Run, geometry and head of the file in the ledger; what was provisional is forgotten once the file is closed."""
-        self._match = match = self.sources.match(reader)
-        reader.detector = match.detector
-        found = belonging(reader, file.root, self.settings.runs, file.start or _first_unix(reader))
-        geometry = match.detector.name if match.detector else None
+        found = belonging(look.path, look.format, file.root, self.settings.runs, file.start or look.first_unix)
+        geometry = look.fit.name or None
         with self.commits.begin() as tx:
             # a file stays in its run while something of it is counted there, though its time may be known better now
             stays = file.run_id is not None and found.number is None and bool(parts.of_file(tx, file.id))
             run_id = file.run_id if stays else runs.ensure(tx, found.key, found.number, found.category, found.tags)
             assert run_id is not None
-            if match.detector is not None:
-                self.commits.detectors[match.detector.geometry_id] = match.detector
-                geometries.note(tx, match.detector.geometry_id, match.detector.name, str(match.directory or ""))
-            closed = file.provisional and not reader.provisional
-            asked = file.state not in FINISHED and files.progress(tx, file.id) is None
+            if look.fit.geometry is not None:
+                geometries.note(tx, look.fit.geometry, look.fit.name, look.fit.directory)
+            closed = file.provisional and not look.provisional
+            progress = files.progress(tx, file.id)
+            asked = file.state not in FINISHED and progress is None
             started_anew = bool(parts.of_file(tx, file.id)) and (closed or asked or geometry != file.geometry)
             if started_anew:
                 parts.forget(tx, file.id)
-            regrown = file.state in FINISHED and files.progress(tx, file.id) is not None
+            regrown = file.state in FINISHED and progress is not None
             files.update(
-                tx, file.id, format=reader.kind.format, version=reader.kind.version, run_id=run_id, subrun=found.subrun,
-                head=head, geometry=geometry, provisional=reader.provisional,
+                tx, file.id, format=look.format, version=look.version, run_id=run_id, subrun=found.subrun,
+                head=look.head, geometry=geometry, provisional=look.provisional,
                 **({"rows_done": 0, "progress": None} if started_anew else {}),
             )  # fmt: skip
             entered = files.by_id(tx, file.id)
             if started_anew:
-                self.commits.rebuild(tx, run_id, self.plots())
+                self.commits.rebuild(tx, run_id)
         assert entered is not None
-        if regrown and not self._only_plots_lack(entered, reader):
-            self.commits.withdraw(entered, self.plots())
+        if regrown and not (entered.identity is not None and look.identity == entered.identity):
+            self.commits.withdraw(entered)
             entered = replace(entered, state=FileState.READING)
         return entered
 
-    def _only_plots_lack(self, file: DataFile, reader: Reader) -> bool:
-        """Whether a finished file is as it was, and only some plots have not seen it."""
-        return file.identity is not None and reader.closed_by_writer and identity_of(reader) == file.identity
-
-    def _plan(self, file: DataFile, reader: Reader) -> list[tuple[Cursor, list[type[Plot]], bool]]:
+    def _plan(self, file: DataFile, look: Look) -> list[tuple[Cursor, list[type[Plot]], bool]]:
         """Passes over the file: (where to begin, plots, whether it is the pass that scans the file itself)."""
         with self.store.read() as tx:
             have = parts.of_file(tx, file.id)
             progress = files.progress(tx, file.id)
         here = Cursor.from_json(progress["cursor"]) if progress else Cursor()
         finished = file.state in FINISHED
-        geometry = reader.detector.geometry_id if reader.detector else None
         groups: dict[int, tuple[Cursor, list[type[Plot]]]] = {} if finished else {here.row: (here, [])}
         resting = self.resting()
         for name, plot in self.plots().items():
             if name in resting:
                 continue
             part = have.get(name)
-            fresh = part is None or not _goes_on(part, plot, geometry)
+            fresh = part is None or not _goes_on(part, plot, look.fit.geometry)
             if not fresh and part is not None and ((finished and part.complete) or part.state is not ElementState.OK):
                 continue
             cursor = Cursor() if fresh or part is None or part.cursor is None else Cursor.from_json(part.cursor)
@@ -293,110 +300,147 @@ class Taker:
         return [(cursor, chosen, not finished and row == here.row) for row, (cursor, chosen) in sorted(groups.items())]
 
     def _pass(
-        self,
-        file: DataFile,
-        reader: Reader,
-        start: Cursor,
-        chosen: list[type[Plot]],
-        scans: bool,
-        identity: str | None,
+        self, file: DataFile, look: Look, start: Cursor, chosen: list[type[Plot]], scans: bool, final: bool,
         may_end: bool = True,
-    ) -> None:
-        """Reads from `start` to the end once, for all `chosen` plots."""
-        counting = Counted(file, reader, prepare(chosen, reader), self._scan(file) if scans else None)
-        self._restore(counting)
-        saved, told = self.now(), self.now()
-        for packets in reader.blocks(start):
-            if counting.scan is not None:
-                counting.scan.feed(packets)
-            feed(counting.elements, packets)
-            now = self.now()
-            if now - saved >= self.settings.ingest.commit_s:
-                self.commits.save(counting, self._still(counting, FileState.READING, now))
-                saved = self.now()
-            if now - told >= 1:
-                self.alive()
-                told = now
-        abandoned = may_end and self._abandoned(file, reader, start)
-        whole = (may_end and (identity is not None and not reader.stopped and reader.closed_by_writer)) or abandoned
-        nothing = reader.cursor.row == start.row and all(
-            element.name in counting.before for element in counting.elements
-        )
+    ) -> Generator[Task, Any, bool]:  # fmt: skip
+        """Reads from `start` to the end once, for all `chosen` plots; False when the file has changed meanwhile."""
+        counting = self._begin(file, look, start, chosen, scans)
+        if counting.reading.detector is None and look.fit.geometry is not None:
+            reason = f"cannot be counted now: geometry {look.fit.name} is not there any more"
+            self._cannot(file, Refusal(reason, "growing"))
+            return False
+        while True:
+            tally = yield self._leg(counting)
+            if isinstance(tally, Refusal):
+                self._cannot(self._now(file), tally)
+                return False
+            if isinstance(tally, Changed):
+                self._again(self._now(file), file.state, file.reason, AGAIN_S)
+                return False
+            self._take_in(counting, tally)
+            if tally.ended:
+                break
+            self.commits.save(counting, self._still(counting, FileState.READING, self.now()))
+            counting.file = file = self._now(file)
+        reading = counting.reading
+        abandoned = may_end and self._abandoned(counting, start)
+        whole = (may_end and final and look.closed and not reading.stopped and reading.closed) or abandoned
+        nothing = reading.cursor.row == start.row and all(e.name in counting.before for e in counting.elements)
         if nothing and not whole and file.rows_done and file.state not in FINISHED:
             if values := self._still(counting, FileState.GROWING, self.now()):
                 with self.commits.begin() as tx:  # nobody need draw anything anew
                     files.update(tx, file.id, **values)
-            return
-        outcome = (
-            self._done(counting, identity, abandoned) if whole else self._still(counting, FileState.GROWING, self.now())
-        )
-        self.commits.save(counting, outcome, complete=whole)
+            return True
+        values = self._done(counting, abandoned) if whole else self._still(counting, FileState.GROWING, self.now())
+        self.commits.save(counting, values, complete=whole)
+        return True
 
-    def _abandoned(self, file: DataFile, reader: Reader, start: Cursor) -> bool:
-        """Whether a file that was never closed has been still for so long that nothing more is expected of it."""
-        still = self.now() - file.changed > self.settings.ingest.patience_s and reader.cursor.row == start.row
-        return still and not reader.closed_by_writer and not reader.provisional and file.state not in FINISHED
-
-    def _scan(self, file: DataFile) -> Scan:
+    def _begin(self, file: DataFile, look: Look, start: Cursor, chosen: list[type[Plot]], scans: bool) -> Counted:
+        """A pass over the file, with the states of earlier looks in the elements that go on from them."""
         with self.store.read() as tx:
-            progress = files.progress(tx, file.id)
-        if not progress:
-            return Scan()
-        latest = {int(group): tick for group, tick in progress["scan"]["_latest"].items()}
-        return Scan(**progress["scan"] | {"_latest": latest})
-
-    def _restore(self, counting: Counted) -> None:
-        """Puts the states of an earlier look in the elements that go on from them."""
-        with self.store.read() as tx:
-            have = parts.of_file(tx, counting.file.id)
-        detector = counting.reader.detector
-        geometry = detector.geometry_id if detector else None
-        for element in counting.elements:
+            have = parts.of_file(tx, file.id)
+            progress = files.progress(tx, file.id) or {}
+            detector = self.commits.known_detector(tx, look.fit.geometry)
+        reading = Reading(look, detector, start)
+        if scans:  # what was damaged in rows that are read and saved
+            reading.damaged, reading.faults = bool(progress.get("damaged")), list(progress.get("faults", ()))
+        counting = Counted(file, reading, [], scan_of(progress.get("scan", {})) if scans else None)
+        for plot in chosen:
+            element = Element(plot)
+            counting.elements.append(element)
+            try:
+                element.made = made = plot()
+                if isinstance(made, MergeablePlot):
+                    element.state = made.start(detector)
+            except PLUGIN_ERRORS as error:
+                element.fail("at the start", error)
+                continue
             part = have.get(element.name)
-            if part is None or not _goes_on(part, element.plot, geometry) or part.cursor is None:
-                if element.state is not None:
-                    element.increment = Increment()
+            if part is None or not _goes_on(part, plot, look.fit.geometry) or part.cursor is None:
                 continue
             counting.before[element.name] = part
-            if isinstance(element.made, MergeablePlot):
-                element.state = self.commits.merger.of_part(element.made, part, detector)
+            if isinstance(made, MergeablePlot):
+                element.state = self.commits.merger.of_part(made, part, detector)
                 element.increment = Increment()
             elif part.base is not None:
-                import orjson
+                element.packed = self.store.states.get(part.base)
+        return counting
 
-                element.figure = load_figure(orjson.loads(self.store.states.get(part.base)))
+    def _leg(self, counting: Counted) -> Count:
+        """The task to count on from where the pass is now."""
+        works = [e for e in counting.elements if not e.broken and not e.unavailable]
+        going = [e for e in works if e.name in counting.before or counting.reading.legs]
+        floats = {e.name: e.state.to_arrays() for e in going if e.state is not None and has_floats(e.state)}
+        return Count(
+            counting.file.path,
+            counting.reading.look,
+            counting.reading.cursor.to_json(),
+            tuple((e.name, e.plot.version) for e in works),
+            frozenset(e.name for e in going),
+            floats,
+            {e.name: e.packed for e in going if e.packed is not None},
+            None if counting.scan is None else counting.scan_json,
+            self.settings.ingest.commit_s,
+        )
+
+    def _take_in(self, counting: Counted, tally: Tally) -> None:
+        """Adds what a worker counted to the pass."""
+        reading = counting.reading
+        reading.cursor = Cursor.from_json(tally.cursor)
+        reading.closed, reading.stopped = tally.closed, tally.stopped
+        reading.damaged = reading.damaged or tally.damaged
+        reading.faults = list(dict.fromkeys([*reading.faults, *tally.faults]))
+        reading.legs += 1
+        if counting.scan is not None and tally.scan is not None:
+            counting.scan = scan_of(tally.scan)
+        portions = {portion.plot: portion for portion in tally.portions}
+        # what a worker did not have (it changed this very moment) is left out of this pass
+        counting.elements = [e for e in counting.elements if e.name in portions or e.broken or e.unavailable]
+        for element in counting.elements:
+            if element.name in portions:
+                try:
+                    take_over(element, portions[element.name], reading.detector)
+                except PLUGIN_ERRORS as error:
+                    element.fail("adding what was counted", error)
+
+    def _abandoned(self, counting: Counted, start: Cursor) -> bool:
+        """Whether a file that was never closed has been still for so long that nothing more is expected of it."""
+        file, reading = counting.file, counting.reading
+        still = self.now() - file.changed > self.settings.ingest.patience_s and reading.cursor.row == start.row
+        return still and not reading.closed and not reading.look.provisional and file.state not in FINISHED
 
     # -- where it stands afterwards -------------------------------------------------------------------------------
 
     def _still(self, counting: Counted, state: FileState, now: float) -> dict[str, Any]:
         """What the ledger says of a file that is not at its end."""
-        file, reader = counting.file, counting.reader
+        file, reading = counting.file, counting.reading
         if file.state in FINISHED or counting.scan is None:  # plots that lag behind do not move the file itself
             return {}
-        quiet = file.attempts + 1 if counting.reader.cursor.row == file.rows_done else 0
-        look = self._settle_s if reader.closed_by_writer else GROWING_LOOK_S * min(1 + quiet, 12)
+        quiet = file.attempts + 1 if reading.cursor.row == file.rows_done else 0
+        look = self._settle_s if reading.closed else GROWING_LOOK_S * min(1 + quiet, 12)
         reason = "is being written"
-        if reader.provisional:
+        if reading.look.provisional:
             reason = "is being written without SWMR: shown provisionally, counted anew when it is closed"
         values = {"state": state, "reason": reason if state is FileState.GROWING else "", "next_look": now + look}
-        return values | {"attempts": quiet, "progress": _progress(counting), "faults": reader.faults}
+        return values | {"attempts": quiet, "progress": _progress(counting), "faults": reading.faults}
 
-    def _done(self, counting: Counted, identity: str | None, abandoned: bool) -> dict[str, Any]:
+    def _done(self, counting: Counted, abandoned: bool) -> dict[str, Any]:
         """What the ledger says of a file that is read to its end."""
-        file, reader, scan = counting.file, counting.reader, counting.scan
+        file, reading, scan = counting.file, counting.reading, counting.scan
         if scan is None:  # only plots that had not seen it
             return {"next_look": None}
-        faults = [*reader.faults, *scan.faults]
-        if self._match.detector is None and (scan.valid_data or self.sources.name != "auto"):
-            faults.append(self._match.reason)
+        faults = [*reading.faults, *scan.faults]
+        fit = reading.look.fit
+        if fit.geometry is None and (scan.valid_data or self.settings.detector.name != "auto"):
+            faults.append(fit.reason)
         if abandoned:
             faults.insert(0, "its writer never closed it, and it does not grow: counted as far as it goes")
-        state = FileState.PARTIAL if reader.partial or abandoned else FileState.DONE
+        state = FileState.PARTIAL if (reading.damaged and reading.closed) or abandoned else FileState.DONE
         return {
             "state": state,
             "reason": "; ".join(faults),
             "faults": faults,
-            "identity": identity,
+            "identity": reading.look.identity,
             "rows": scan.rows,
             "next_look": None,
             "attempts": 0,
@@ -404,7 +448,7 @@ class Taker:
             "progress": _progress(counting),
         }
 
-    def _cannot(self, file: DataFile, error: UnreadableFile) -> None:
+    def _cannot(self, file: DataFile, error: Refusal) -> None:
         """A file that cannot be read (now): waiting, and in the end quarantine, each with the reason."""
         now = self.now()
         if error.state == "ok":  # nothing is wrong with it, and nothing in it is for us
@@ -429,9 +473,25 @@ class Taker:
         with self.commits.begin() as tx:
             files.update(tx, file.id, state=state, reason=reason, next_look=look, attempts=file.attempts + 1)
 
+    def trouble(self, file: DataFile, error: WorkerTrouble) -> None:
+        """No worker gave an answer: the file waits, ever longer, and goes to quarantine when it is always so."""
+        file = self._now(file)
+        if file.state in FINISHED or file.state is FileState.GONE:
+            return  # what is counted stays; a plot that has not seen it gets another chance with the next housekeeping
+        if isinstance(error, Away):
+            with self.commits.begin() as tx:
+                files.update(tx, file.id, reason=str(error), next_look=self.now() + AWAY_S)
+            return
+        if file.attempts + 1 >= DEADLY_TRIES:
+            self.give_up(file, error)
+            return
+        state = file.state if file.counted else FileState.WAITING
+        self._again(file, state, f"{error}; it is tried again", RETRY_S[min(file.attempts, len(RETRY_S) - 1)])
+
     def give_up(self, file: DataFile, error: BaseException) -> None:
         """The last resort: nothing that is in a file may stop the next one."""
-        reason = f"cannot be read: {type(error).__name__}: {one_line(error)}"
+        what = "" if isinstance(error, WorkerTrouble) else f"{type(error).__name__}: "
+        reason = f"cannot be read: {what}{one_line(error)}"
         with self.commits.begin() as tx:
             state = file.state if file.counted else FileState.QUARANTINED
             look = self.now() + RETRY_S[-1] if file.counted and file.state not in FINISHED else None
@@ -445,33 +505,14 @@ class Taker:
             )
 
 
-def _open(path: Path) -> Reader:
-    """The file; when its writer has it open without SWMR, as it is at this moment."""
-    try:
-        return open_file(path)
-    except UnreadableFile as error:
-        if error.state != "growing":
-            raise
-        return open_file(path, provisional=True)
-
-
 def _goes_on(part: Part, plot: type[Plot], geometry: str | None) -> bool:
     """Whether a part can be added to: of this version, and of this geometry."""
     return part.plot_version == plot.version and part.geometry == geometry
 
 
-def _first_unix(reader: Reader) -> float | None:
-    """The first timestamp in the content, for names that do not say when the file began."""
-    if reader.name.run is not None or reader.name.start is not None:
-        return None
-    scan = Scan()
-    for packets in reader.blocks():
-        scan.feed(packets)
-        break
-    return None if scan.first_unix is None else float(scan.first_unix)
-
-
 def _progress(counting: Counted) -> dict[str, Any] | None:
     if counting.scan is None:
         return None
-    return {"cursor": counting.reader.cursor.to_json(), "scan": asdict(counting.scan)}
+    reading = counting.reading
+    kept = {"faults": reading.faults, "damaged": True} if reading.damaged else {}
+    return {"cursor": reading.cursor.to_json(), "scan": counting.scan_json, **kept}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -74,11 +74,16 @@ def marks(tx: Connection) -> dict[str, tuple[int, int, int, str]]:
     return {row[0]: (row[1], row[2], row[3], row[4]) for row in tx.execute(sa.select(*columns).where(files.c.current))}
 
 
-def due(tx: Connection, now: float, limit: int = 1000) -> list[DataFile]:
-    """Files to look at now, newest first."""
+def some(tx: Connection, ids: Collection[int]) -> list[DataFile]:
+    """The rows of these ids."""
+    return [_file(row) for row in tx.execute(_SELECT.where(files.c.id.in_(list(ids))))]
+
+
+def due(tx: Connection, now: float, limit: int = 1000, without: Collection[int] = ()) -> list[DataFile]:
+    """Files to look at now, newest first, but for those `without`."""
     order = (files.c.mtime_ns.desc(), files.c.id.desc())
-    wanted = _SELECT.where(files.c.current, files.c.next_look <= now).order_by(*order).limit(limit)
-    return [_file(row) for row in tx.execute(wanted)]
+    wanted = _SELECT.where(files.c.current, files.c.next_look <= now, files.c.id.not_in(list(without)))
+    return [_file(row) for row in tx.execute(wanted.order_by(*order).limit(limit))]
 
 
 def queue(tx: Connection, now: float) -> int:
@@ -87,9 +92,10 @@ def queue(tx: Connection, now: float) -> int:
     return tx.scalar(sa.select(sa.func.count()).select_from(files).where(due)) or 0
 
 
-def next_due(tx: Connection) -> float | None:
-    """When the next file is to be looked at."""
-    return tx.scalar(sa.select(sa.func.min(files.c.next_look)).where(files.c.current))
+def next_due(tx: Connection, without: Collection[int] = ()) -> float | None:
+    """When the next file is to be looked at, but for those `without`."""
+    wanted = sa.select(sa.func.min(files.c.next_look)).where(files.c.current, files.c.id.not_in(list(without)))
+    return tx.scalar(wanted)
 
 
 def twins(tx: Connection, file_id: int, head: str) -> list[DataFile]:

@@ -119,7 +119,7 @@ def test_an_error_that_nobody_thought_of_puts_the_file_in_quarantine(
     def failing(reader: object) -> str:
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setattr("dqm.ingest.take.head_of", failing)
+    monkeypatch.setattr("dqm.ingest.work.head_of", failing)
     site.settle()
     assert set(site.states().values()) == {"quarantined"}
     assert site.file(paths[0].name).reason == "cannot be read: ZeroDivisionError: of all things"

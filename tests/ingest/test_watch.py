@@ -135,7 +135,7 @@ def test_a_file_that_grows_is_followed_and_ends_as_if_read_once(site: Site, once
                 writer.write(messages[first:last], groups[first:last])
             else:
                 writer.write(rows[first:last].astype(PACKET_DTYPE))
-            site.settle(times=1)
+            site.settle(seconds=30, times=1)
             file = site.file(target.name)
             assert file.state == "growing"
             assert file.counted

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dqm.demo import DemoRun, take_run
+from dqm.ingest.executors import Executor
 from dqm.ingest.oneshot import Sources
 from dqm.ingest.service import Watch
 from dqm.records import DataFile, Element
@@ -31,7 +32,10 @@ class Clock:
 class Site:
     """A data root, a store, a watch."""
 
-    def __init__(self, folder: Path, *, store: Store | None = None, plugins: Iterable[Path] = (), **ingest: Any):
+    def __init__(
+        self, folder: Path, *, store: Store | None = None, plugins: Iterable[Path] = (),
+        executor: Executor | None = None, **ingest: Any,
+    ):  # fmt: skip
         self.folder = folder
         self.root = folder / "data"
         self.root.mkdir(parents=True, exist_ok=True)
@@ -43,6 +47,7 @@ class Site:
         )
         self.store = store or open_store(f"sqlite:///{folder}/larboard.sqlite", folder / "states")
         self.clock = Clock()
+        self.executor = executor
         self.watch = self.new_watch()
 
     def new_watch(self) -> Watch:
@@ -50,14 +55,17 @@ class Site:
         if isinstance(self.clock, Clock):
             self.clock.now += 20
         shelf = Shelf(self.settings.plots.paths, Limits.of(self.settings.plots))
-        return Watch(self.store, self.settings, Sources(), shelf, self.clock)
+        return Watch(self.store, self.settings, Sources(), shelf, self.clock, self.executor)
 
     def scan(self) -> None:
         """Looks at everything once, and works until nothing is due at this moment."""
         self.watch._next["scan"] = 0.0
-        for _ in range(200):
-            if not self.watch.step():
+        for _ in range(2000):
+            if self.watch.step():
+                continue
+            if not self.watch.flights.in_air:
                 return
+            assert self.watch.hints.news.wait(60), "a worker does not answer"
         raise AssertionError("the watch does not come to rest")
 
     def settle(self, seconds: float = 2.0, times: int = 4) -> None:
