@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,6 @@ from dqm.auth.door import Door
 from dqm.settings import Settings
 from dqm.store import Store
 from plots.discovery import Limits, Registry, Shelf
-
-DRAWN_AT_ONCE = 64
 
 
 @dataclass
@@ -26,7 +25,8 @@ class Site:
     cache: diskcache.Cache
     _shelf: Shelf
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _drawing: list[threading.Lock] = field(default_factory=lambda: [threading.Lock() for _ in range(DRAWN_AT_ONCE)])
+    _drawing: dict[Hashable, tuple[threading.Lock, int]] = field(default_factory=dict)
+    """By figure: the lock, and how many hold it or wait for it."""
     auth: Door = field(init=False)
     """Who asks, and whether he may."""
 
@@ -45,9 +45,20 @@ class Site:
         """Changes with every change of a plug-in file; look at `registry` first."""
         return self._shelf.generation
 
-    def drawing(self, key: Hashable) -> threading.Lock:
-        """To be held while the figure `key` is drawn: of those who want the same one, one draws."""
-        return self._drawing[hash(key) % DRAWN_AT_ONCE]
+    @contextmanager
+    def drawing(self, key: Hashable) -> Iterator[None]:
+        """To be held while the figure `key` is drawn: of those who want the same one, one draws, the others wait."""
+        with self._lock:
+            lock, waiting = self._drawing.get(key) or (threading.Lock(), 0)
+            self._drawing[key] = (lock, waiting + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                lock, waiting = self._drawing.pop(key)
+                if waiting > 1:
+                    self._drawing[key] = (lock, waiting - 1)
 
     def close(self) -> None:
         self.cache.close()
