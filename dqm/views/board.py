@@ -155,10 +155,17 @@ def lines_of(
         Line("broken", plugin.name, plugin.title or plugin.name, plugin.broken) for plugin in listed if plugin.broken
     ]
     here = {line.plot for line in lines if line.state == "broken"}
+    rests = {plugin.name: plugin for plugin in listed if plugin.rests and not plugin.broken}
+    lines = [
+        replace(line, words=f"{line.words}; {rest_words(rests[line.plot])}")
+        if line.state == "broken" and line.plot in rests
+        else line
+        for line in lines
+    ]
     lines += [
-        Line("broken", plugin.name, plugin.title or plugin.name, rest_words(plugin))
-        for plugin in listed
-        if plugin.rests and not plugin.broken and plugin.name not in here
+        Line("broken", name, plugin.title or name, rest_words(plugin))
+        for name, plugin in rests.items()
+        if name not in here
     ]
     lines += [
         Line("broken", broken.name, broken.name, broken.reason) for broken in registry.broken if broken.name not in here

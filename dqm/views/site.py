@@ -36,9 +36,13 @@ class Site:
     @property
     def registry(self) -> Registry:
         """The plots, discovered anew when a plug-in file has changed."""
-        with self._lock:
-            self._shelf.look()
-            return self._shelf.registry
+        # while one request waits for a plug-in that is slow to import, the others go on with what there was
+        if self._lock.acquire(blocking=not self._shelf.generation):
+            try:
+                self._shelf.look()
+            finally:
+                self._lock.release()
+        return self._shelf.registry
 
     @property
     def generation(self) -> str:

@@ -501,3 +501,17 @@ def test_a_plug_in_that_took_too_long_to_import_is_tried_again(tmp_path: Path) -
     assert shelf.look()
     assert "Mine" in shelf.registry.plots
     assert not shelf.look()
+
+
+def test_plug_ins_are_imported_side_by_side_so_that_hanging_costs_its_limit_once(tmp_path: Path) -> None:
+    """Each waits for the other two: one after the other they would all go over their limit."""
+    for number in range(3):
+        wait = (
+            f"import pathlib, time\nhere = pathlib.Path({str(tmp_path)!r})\n(here / '{number}.begun').touch()\n"
+            "while len(list(here.glob('*.begun'))) < 3: time.sleep(0.05)\n"
+        )
+        text = MERGEABLE.format(count="pass", draw="pass", trends="pass").replace("Mine", f"Mine{number}")
+        (tmp_path / f"mine{number}.py").write_text(wait + text)
+    registry = discover([tmp_path])
+    assert registry.broken == []
+    assert {"Mine0", "Mine1", "Mine2"} <= registry.plots.keys()
