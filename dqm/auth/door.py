@@ -137,7 +137,7 @@ class Door:
         wanted = self._settings.auth.header
         if not wanted or not is_trusted(peer_of(request.environ), self._settings.web.proxies):
             return ""
-        return request.headers.get(wanted, "").strip()
+        return request.headers.get(wanted, "").strip(" \t")
 
     def _by_proxy(self, name: str, request: Request) -> Visitor:
         auth = self._settings.auth
@@ -221,7 +221,7 @@ def first_time(tx: Any, name: str, standing: Standing, way: str, identity: str |
 
 
 def follow(tx: Any, number: int, standing: Standing, by_groups: bool) -> Account:
-    """Gives an account the role of its groups; without roles of groups in the settings it keeps its own."""
+    """Gives an account the role of its groups; one with a password, or without groups in the settings, keeps its own."""
     account = accounts.by_id(tx, number)
     assert account
     if not _differs(account, standing, by_groups):
@@ -236,7 +236,8 @@ def follow(tx: Any, number: int, standing: Standing, by_groups: bool) -> Account
 
 
 def _differs(account: Account, standing: Standing, by_groups: bool) -> bool:
-    return by_groups and (account.role, account.subsystems) != (standing.role, standing.subsystems)
+    here = account.password is not None  # whose role is given here is not taken away elsewhere
+    return by_groups and not here and (account.role, account.subsystems) != (standing.role, standing.subsystems)
 
 
 def bearer(request: Request) -> str:

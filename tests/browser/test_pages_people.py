@@ -1,0 +1,123 @@
+"""People, Audit and one's own account, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dqm.auth import people
+from dqm.auth.roles import LOCAL_ADMIN
+from tests.browser.list_site import SIZES, Served, is_inside, served
+
+GOOD = "correct horse battery"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path) as site:
+        yield site
+
+
+@pytest.fixture
+def ada(site: Served, page: Page) -> Page:
+    """The page of ada, the admin, who has signed in."""
+    people.add(site.store, LOCAL_ADMIN, "ada", "admin", password=GOOD)
+    page.goto(f"{site.url}/sign-in")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(GOOD)
+    page.keyboard.press("Enter")
+    expect(page.locator("#person .who")).to_have_text("ada", timeout=30_000)
+    return page
+
+
+def test_from_a_page_one_signs_in_comes_back_to_it_and_signs_out(site: Served, page: Page) -> None:
+    people.add(site.store, LOCAL_ADMIN, "ada", "admin", password=GOOD)
+    page.goto(f"{site.url}/files?search=x")
+    page.locator("#person").get_by_text("Sign in").click()
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(GOOD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(re.compile(r"/files\?search=x$"))
+    expect(page.locator("#navigation").get_by_text("People")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(re.compile("/sign-in$"))
+    page.goto(f"{site.url}/people")
+    expect(page.get_by_text("People is not for everybody")).to_be_visible(timeout=30_000)
+    expect(page.locator("#navigation").get_by_text("People")).to_have_count(0)
+
+
+def test_an_admin_adds_a_person_whose_mistakes_stand_under_their_fields(site: Served, ada: Page) -> None:
+    ada.goto(f"{site.url}/people")
+    ada.get_by_text("Add a person …").click()
+    form = ada.locator("#person-form")
+    form.get_by_label("Name").fill("b o b")
+    form.get_by_text("Add this person").click()
+    problem = ada.locator(".problem:not(:empty)")  # one, under its field
+    expect(form.locator(".form-field", has=problem)).to_contain_text(re.compile("^Name.*is no name"))
+    form.get_by_label("Name").fill("bob")
+    form.get_by_label("Password").fill("short")
+    form.get_by_text("Add this person").click()
+    expect(form.locator(".form-field", has=problem)).to_contain_text(re.compile("^Password.*has 5 characters"))
+    form.get_by_label("Password").fill("battery horse staple")
+    form.get_by_text("Add this person").click()
+    expect(ada.locator("#people-said")).to_have_text("bob is a viewer now.")
+    ada.locator("#people-table").get_by_text("bob").click()
+    detail = ada.locator("#person-detail")
+    detail.get_by_text("Disable …").click()
+    detail.get_by_text("Disable this account").click()
+    expect(ada.locator("#people-said")).to_have_text("bob is disabled.")
+    expect(ada.locator("#people-table tr", has_text="bob")).to_contain_text("DISABLED")
+    detail.get_by_text("Enable again").click()
+    expect(ada.locator("#people-said")).to_have_text("bob is enabled again.")
+
+
+def test_a_token_is_shown_once_and_can_be_revoked(site: Served, ada: Page) -> None:
+    ada.goto(f"{site.url}/account")
+    ada.get_by_text("A token for a program …").click()
+    ada.get_by_label("What it is for").fill("logbook")
+    ada.get_by_text("Make this token").click()
+    expect(ada.locator(".secret")).to_have_text(re.compile(r"^lbd_[\w-]{43}$"))
+    ada.get_by_role("button", name="Revoke").click()
+    expect(ada.locator("#account-content")).to_contain_text("revoked")
+    ada.reload()
+    expect(ada.locator("#account-content")).to_contain_text("logbook", timeout=30_000)
+    expect(ada.locator(".secret")).to_have_count(0)
+
+
+def test_the_audit_trail_is_filtered_and_the_link_brings_the_view_back(site: Served, ada: Page) -> None:
+    ada.goto(f"{site.url}/audit")
+    rows = ada.locator("#audit-table .ag-row")
+    expect(rows).to_have_count(2, timeout=30_000)
+    ada.get_by_label("Search", exact=True).fill("sign in")
+    expect(rows).to_have_count(1)
+    expect(ada).to_have_url(re.compile(r"/audit\?search=sign\+in$"))
+    ada.reload()
+    expect(ada.get_by_label("Search", exact=True)).to_have_value("sign in", timeout=30_000)
+    expect(rows).to_have_count(1)
+    ada.goto(f"{site.url}/audit?who=nobody")
+    expect(ada.get_by_text("Nothing fits")).to_be_visible(timeout=30_000)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("path", ["/people?name=ada", "/audit", "/account", "/sign-in"])
+def test_nothing_is_wider_than_the_window(site: Served, ada: Page, path: str, size: tuple[int, int]) -> None:
+    ada.set_viewport_size({"width": size[0], "height": size[1]})
+    ada.goto(f"{site.url}{path}")
+    expect(ada.get_by_text("ada").first).to_be_visible(timeout=30_000)
+    assert is_inside(ada)
+
+
+def test_a_session_that_has_ended_is_said_and_the_way_back_is_one_click(site: Served, ada: Page) -> None:
+    ada.goto(f"{site.url}/people?name=ada")
+    expect(ada.locator("#person-detail h3")).to_have_text("ada", timeout=30_000)
+    people.end_sessions(site.store, LOCAL_ADMIN, "ada")
+    # the browser itself writes a 401 to its console, which a page of these tests may not have
+    ada.evaluate("console.error = () => {}")
+    ada.evaluate("window.larboard.signedOut()")
+    expect(ada.locator("#refusal")).to_contain_text("You are not signed in any more")
+    ada.locator("#refusal").get_by_text("Sign in").click()
+    ada.wait_for_url(re.compile(r"/sign-in\?next=%2Fpeople%3Fname%3Dada$"))
