@@ -275,6 +275,9 @@ class Pulse:
             if plugin.broken:
                 yield plugin.name, plugin.broken
                 continue
+            if plugin.rests:
+                yield plugin.name, f"it went over a limit {plugin.stops:,} times in a row and is given no file for now"
+                continue
             before, when = self._failures.get(plugin.name, (plugin.failures if first else 0, -FAILED_S))
             when = now if plugin.failures > before else when
             self._failures[plugin.name] = plugin.failures, when

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from dqm.records import FileState
+from dqm.records import DROPPED, FileState
 from dqm.store.tables import elements, files, runs
 
 FIELDS = (
@@ -81,7 +81,7 @@ def named_states(tx: Connection, limit: int, start: int = 0) -> list[tuple[str, 
     wanted = (
         sa.select(runs.c.key, elements.c.plot, elements.c.base)
         .join(runs, runs.c.id == elements.c.run_id)
-        .where(elements.c.base.is_not(None))
+        .where(elements.c.base.is_not(None), elements.c.base != DROPPED)
         .order_by(elements.c.updated.desc(), elements.c.run_id, elements.c.plot)
     )
     return [(f"{row[0]}/{row[1]}", row[2]) for row in tx.execute(wanted.limit(limit).offset(start))]

@@ -13,6 +13,7 @@ from dqm.store.runs import Search
 from dqm.views.alarm_list import AlarmList, alarm_list
 from dqm.views.file_page import STATES
 from dqm.views.live import SILENT_S
+from dqm.views.plot_list import rest_words
 from dqm.views.presence import WEB_SILENT_S
 from dqm.views.site import Site
 
@@ -56,6 +57,8 @@ class Cost:
     failures: int
     last_failure: str
     broken: str
+    rests: str
+    """Why it is given no file for now; empty when it is."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ def _costs(listed: Sequence[Plugin]) -> list[Cost]:
             plugin.failures,
             plugin.last_failure,
             plugin.broken,
+            rest_words(plugin),
         )
         for plugin in ordered
     ]

@@ -11,8 +11,12 @@ import pytest
 
 from dqm.formats import open_file
 from dqm.ingest import pulse as pulse_module
-from dqm.records import Alarm, Facts, FileState, Pulse
+from dqm.ingest.oneshot import Sources
+from dqm.ingest.service import Watch
+from dqm.records import DROPPED, Alarm, Facts, FileState, Pulse
 from dqm.store import alarms, files, notices, plugins, pulses, watchers
+from dqm.store.tables import elements as elements_table
+from dqm.store.tables import plugins as plugins_table
 from tests.ingest.watching import Site, age, take
 
 
@@ -201,6 +205,14 @@ def test_a_plug_in_that_fails_is_an_alarm_until_it_runs_again(site: Site) -> Non
     assert open_now(site) == {}
 
 
+def test_a_plug_in_that_rests_is_an_alarm_as_long_as_it_does(site: Site) -> None:
+    site.settle(10)
+    with site.store.begin() as tx:
+        tx.execute(plugins_table.update().where(plugins_table.c.name == "AdcSpectrum").values(stops=3, until=9e9))
+    site.settle(10, times=40)
+    assert "went over a limit 3 times in a row" in open_now(site)["plugin"].reason
+
+
 def test_a_failure_of_yesterday_is_no_alarm_of_the_next_leader(site: Site) -> None:
     site.settle(10)
     with site.store.begin() as tx:
@@ -219,6 +231,16 @@ def test_states_that_are_gone_from_the_disk_are_an_alarm(site: Site) -> None:
     site.settle(10, times=3)
     alarm = open_now(site)["states"]
     assert "are not there: 5/" in alarm.reason
+
+
+def test_states_that_a_rule_dropped_are_not_missed(site: Site) -> None:
+    take(site.root, raw=False)
+    site.settle(10)
+    shutil.rmtree(site.folder / "states")
+    with site.store.begin() as tx:
+        tx.execute(elements_table.update().values(base=DROPPED))
+    site.settle(10, times=3)
+    assert open_now(site) == {}
 
 
 def test_a_backlog_is_followed_from_its_beginning_to_its_end(site: Site) -> None:
@@ -280,7 +302,7 @@ def test_the_next_leader_writes_down_that_nobody_led(site: Site) -> None:
 
 def test_one_that_stands_by_measures_and_judges_nothing(site: Site) -> None:
     site.settle(10)
-    other = site.watch.__class__(site.store, site.settings, site.watch.taker.sources, site.watch.shelf, site.clock)
+    other = Watch(site.store, site.settings, Sources(), site.watch.shelf, site.clock)
     shutil.rmtree(site.root)
     before = newest(site)
     for _ in range(5):

@@ -275,8 +275,9 @@ def _plugins(found: Monitor) -> html.Section:
 
 
 def _cost(cost: Cost) -> html.Tr:
-    if cost.broken:
-        spent: list[Any] = [html.Td(mark("broken", "DOES NOT RUN"), colSpan="2", title=cost.broken)]
+    if cost.broken or cost.rests:
+        word = "DOES NOT RUN" if cost.broken else "RESTS"
+        spent: list[Any] = [html.Td(mark("broken", word), colSpan="2", title=cost.broken or cost.rests)]
     else:
         spent = [
             html.Td(number(cost.us_per_packet), className="value"),
