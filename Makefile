@@ -10,7 +10,7 @@ APT_INSTALL = as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo "$$@"; f
   as_root apt-get update -qq && \
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null
 
-.PHONY: setup setup-dev browser postgresql demo test lint format bench soak clean nginx
+.PHONY: setup setup-dev browser postgresql nginx rsync demo test lint format bench soak clean
 
 setup: $(VENV)/.ready ## what running Larboard needs
 
@@ -37,10 +37,13 @@ postgresql: ## a real PostgreSQL for the tests of the store: Debian's package
 nginx: ## a real nginx for the tests of the edge: Debian's package
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { echo "installing nginx"; $(APT_INSTALL) nginx-light; }
 
+rsync: ## a real rsync, for the tests of how files arrive
+	@command -v rsync >/dev/null || { echo "installing rsync"; $(APT_INSTALL) rsync; }
+
 demo: setup ## a live detector with everything running, at http://127.0.0.1:8050; Ctrl-C stops it
 	$(BIN)/larboard demo --data $(DEMO_DATA)
 
-test: setup-dev browser postgresql nginx ## all tests
+test: setup-dev browser postgresql nginx rsync ## all tests
 	$(BIN)/python -m pytest -q --durations=15
 
 lint: setup-dev ## style and types
@@ -58,10 +61,8 @@ bench: setup-dev browser ## speed and memory over 10 million packets, and of the
 	$(BIN)/python -m benchmarks.site
 	$(BIN)/python -m benchmarks.load
 
-soak: setup-dev postgresql ## the long run: hundreds of kills while files come, on SQLite and PostgreSQL
-	$(BIN)/python -m tests.soak
-	$(BIN)/python -m tests.soak.api_fuzz
-	$(BIN)/python -m tests.soak.fuzz --cases 100000
+soak: setup-dev postgresql rsync ## the long run: kills, faults, a backlog, fuzz; its figures go to docs/reliability.md
+	$(BIN)/python -m tests.soak --write
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) benchmarks/data .pytest_cache .mypy_cache .ruff_cache .hypothesis

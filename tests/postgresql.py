@@ -21,21 +21,44 @@ def programs() -> Path:
     return path.parent
 
 
+class Server:
+    """A running server; `url` is that of its empty database."""
+
+    def __init__(self, folder: Path, user: str):
+        self._user, self._port = user, free_port()
+        self._control = [str(programs() / "pg_ctl"), "-D", f"{folder}/data", "-w", "-l", f"{folder}/log"]
+        self._options = f"-p {self._port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        _as(self._user, [*self._control, "-o", self._options, "start"])
+
+    def stop(self) -> None:
+        """At once: whoever is connected is thrown out, and it recovers when it starts again."""
+        _as(self._user, [*self._control, "-m", "immediate", "stop"])
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """The URL of a server with an empty database; gone afterwards."""
+    with running() as started:
+        yield started.url
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server that a test may stop and start; gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="larboard-pg-"))
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name  # it refuses to run as root
     if os.geteuid() == 0:
         shutil.chown(folder, user)
-    port = free_port()
     _as(user, [str(programs() / "initdb"), "-D", f"{folder}/data", "-A", "trust", "-U", "postgres", "--no-sync"])
-    control = [str(programs() / "pg_ctl"), "-D", f"{folder}/data", "-w", "-l", f"{folder}/log"]
-    _as(user, [*control, "-o", f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off", "start"])
+    started = Server(folder, user)
+    started.start()
     try:
-        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+        yield started
     finally:
-        _as(user, [*control, "-m", "immediate", "stop"])
+        started.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -347,6 +347,14 @@ class Committer:
             if file.run_id is not None:
                 self._rebuild(tx, file.run_id)
 
+    def uncount(self, tx: Any, file: DataFile) -> None:
+        """Nothing of a file is counted any more; it is read from its first row if it comes back."""
+        files.update(tx, file.id, counted=False, rows_done=0, progress=None)
+        parts.forget(tx, file.id)
+        trends.forget(tx, file.id)
+        if file.run_id is not None:
+            self.rebuild(tx, file.run_id)
+
     def rebuild(self, tx: Any, run_id: int, only_added: bool = False) -> None:
         """Merges the elements of a run anew from the states of its files, in the transaction that took some away.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dqm import logs
+from dqm.formats.names import parse_name
 from dqm.ingest.backoff import Backoff
 from dqm.ingest.executors import Executor, Inline, WorkerTrouble
 from dqm.ingest.flights import Flight, Flights
@@ -40,6 +41,8 @@ NOTED_AT_ONCE = 200
 GROWING_REST = 3.0
 """A growing file rests so many times as long as its last look took."""
 HOUSEKEEPING_S = 60.0
+LONGEST_WAIT_S = 600.0
+"""No file waits longer than that for its next look, but by a clock that was set back."""
 FORGET_WATCHER_S = 24 * 3600.0
 TROUBLE_S = 5.0
 NO_ROOTS = "no data roots are set: name them in larboard.toml, [ingest] roots = [...]"
@@ -103,6 +106,7 @@ class Watch:
         self._state = "starting"
         self._next = {"beat": 0.0, "scan": 0.0, "plugins": 0.0, "housekeeping": 0.0}
         self._last = 0.0
+        self._unlikely_s: float | None = None
         self._fill = True
         self._trouble = ""
 
@@ -142,11 +146,14 @@ class Watch:
         """Does what is due; True when there may be more to do at once."""
         if self.now() < self._last - 1:  # the clock was set back: what was due is due now
             self._next = dict.fromkeys(self._next, 0.0)
+            self._unlikely_s = 0.0
         self._last = self.now()
         self._beat_if_due()
         if not self.leads:
             self.flights.drop_all()
             return False
+        if self._unlikely_s is not None:
+            self._look_at_what_waits(self._unlikely_s)
         self._look_for_plugins()
         self._absorb(self.hints.take())
         if self.now() >= self._next["scan"]:
@@ -155,6 +162,12 @@ class Watch:
         if self.now() >= self._next["housekeeping"]:
             self._keep_house()
         return busy
+
+    def _look_at_what_waits(self, later_than_s: float) -> None:
+        """What was to be looked at later than that by a clock that has been set back since is looked at now."""
+        with self.taker.commits.begin() as tx:
+            files.look_now(tx, self.now(), self.now() + later_than_s)
+        self._unlikely_s = None
 
     def _rest(self, stop: threading.Event) -> None:
         """Waits for a hint, for the next file that is due, or for the next beat."""
@@ -228,7 +241,7 @@ class Watch:
                 row = files.at(tx, sighting.path)
                 if row is None:
                     given = (sighting.path, sighting.root, sighting.size, sighting.mtime_ns, sighting.inode, now)
-                    new.append((files.add(tx, *given), sighting.path))
+                    new.append((files.add(tx, *given, parse_name(sighting.path).run), sighting.path))
                     continue
                 changed = (row.size, row.mtime_ns) != (sighting.size, sighting.mtime_ns)
                 if not changed and sighting.path not in self._closed and row.state is not FileState.GONE:
@@ -255,6 +268,10 @@ class Watch:
                 if row is None:
                     continue
                 self.flights.disturb(row.id)
+                if row.counted and row.state not in FINISHED and row.head is None:
+                    # too short to be known again: if it was renamed it is counted under its new name, and must not be twice
+                    self.taker.commits.uncount(tx, row)
+                    row = replace(row, counted=False)
                 reason = "is no longer there" + ("; what was counted of it stays" if row.counted else "")
                 files.update(tx, row.id, state=FileState.GONE, reason=reason, next_look=None)
                 if row.counted and row.state not in FINISHED and row.run_id is not None:
@@ -425,7 +442,10 @@ class Watch:
             return
         with self.store.begin() as tx:
             led = self.leads
-            self.leads = watchers.lead(tx, self.name, now, self.settings.ingest.lease_s)
+            # the hosts of a PostgreSQL have clocks of their own
+            self.leads = watchers.lead(
+                tx, self.name, now if self.store.is_sqlite else None, self.settings.ingest.lease_s
+            )
             queue = files.queue(tx, now)
             left = self._pace.left(queue, max(1, len(self.flights.ids)))
             state = self._state if self.leads else "standing by: another ingest leads"
@@ -438,6 +458,7 @@ class Watch:
             )  # fmt: skip
         if self.leads and not led:
             self._next["scan"] = 0.0
+            self._unlikely_s = LONGEST_WAIT_S
         self._next["beat"] = now + min(BEAT_S, self.settings.ingest.lease_s / BEATS_IN_A_LEASE)
         if self.leads:
             self.pulse.beat(left)

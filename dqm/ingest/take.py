@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dqm.formats.hdf5 import one_line
+from dqm.formats.names import parse_name
 from dqm.formats.reader import Cursor
 from dqm.ingest.belonging import belonging
 from dqm.ingest.commit import CannotRecount, Committer, Counted, Reading
@@ -163,7 +164,8 @@ class Taker:
             for other in same:
                 files.recount(tx, other.id, "what it was a form of has gone")
                 self.commits.disturbed(other.id)
-            files.add(tx, file.path, file.root, file.size, file.mtime_ns, file.inode, self.now())
+            seen = (file.path, file.root, file.size, file.mtime_ns, file.inode)
+            files.add(tx, *seen, self.now(), parse_name(file.path).run)
             if file.run_id is not None and file.counted:
                 self.commits.rebuild(tx, file.run_id)
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dqm.records import FINISHED, DataFile, FileState
-from dqm.store import notices, trends
+from dqm.store import notices, trends, unread
 from dqm.store.tables import files, runs
 
 SORTABLE = {name: files.c[name] for name in ("path", "state", "format", "start", "rows", "size", "done", "changed")}
@@ -33,14 +33,27 @@ def by_id(tx: Connection, file_id: int) -> DataFile | None:
     return _file(row) if row else None
 
 
-def add(tx: Connection, path: str, root: str, size: int, mtime_ns: int, inode: str, now: float) -> int:
-    """A new row, waiting."""
+def add(
+    tx: Connection,
+    path: str,
+    root: str,
+    size: int,
+    mtime_ns: int,
+    inode: str,
+    now: float,
+    run_number: int | None = None,
+) -> int:
+    """A new row, waiting; the `run_number` in its name makes it a file of that run, if there is one already."""
     values = {"path": path, "root": root, "size": size, "mtime_ns": mtime_ns, "inode": inode, "faults": []}
+    if run_number is not None:
+        run_id = tx.scalar(sa.select(runs.c.id).where(runs.c.key == str(run_number)))
+        values |= {"run_number": run_number, "run_id": run_id}
     made = tx.execute(
         files.insert().values(**values, state=FileState.WAITING, first_seen=now, changed=now, next_look=now)
     ).inserted_primary_key
     assert made is not None
     notices.post(tx, "file", str(made[0]))
+    unread.refresh(tx, values.get("run_id"))  # type: ignore[arg-type]
     return made[0]
 
 
@@ -50,6 +63,8 @@ def update(tx: Connection, file_id: int, **values: Any) -> None:
         values["faults"] = list(values["faults"])
     tx.execute(files.update().where(files.c.id == file_id).values(**values))
     notices.post(tx, "file", str(file_id))
+    if "state" in values:
+        unread.refresh(tx, tx.scalar(sa.select(files.c.run_id).where(files.c.id == file_id)))
 
 
 def progress(tx: Connection, file_id: int) -> dict[str, Any] | None:
@@ -90,6 +105,13 @@ def queue(tx: Connection, now: float) -> int:
     """How many files are due."""
     due = files.c.current & (files.c.next_look <= now)
     return tx.scalar(sa.select(sa.func.count()).select_from(files).where(due)) or 0
+
+
+def look_now(tx: Connection, now: float, later_than: float) -> None:
+    """Files that are to be looked at after `later_than` are due now: of a clock that was set back, that never comes."""
+    waiting = files.update().where(files.c.current, files.c.next_look > later_than)
+    changed = sa.case((files.c.changed > now, now), else_=files.c.changed)
+    tx.execute(waiting.values(next_look=now, changed=changed))
 
 
 def next_due(tx: Connection, without: Collection[int] = ()) -> float | None:

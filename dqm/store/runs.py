@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dqm.records import COUNTED, FINISHED, FileState, Run
-from dqm.store import audit, notices
+from dqm.store import audit, notices, unread
 from dqm.store.tables import elements, files, run_aliases, runs
 
 SORTABLE = {
@@ -67,6 +67,7 @@ def ensure(tx: Connection, key: str, number: int | None, category: str, tags: Se
     assert made is not None
     if number is not None:
         tx.execute(run_aliases.insert().values(kind="charge", value=str(number), run_id=made[0]))
+        unread.adopt(tx, made[0], number)
     notices.post(tx, "run", key)
     return made[0]
 
@@ -87,8 +88,6 @@ def recount(tx: Connection, run_id: int, quality: str | None = None, now: float 
     growing = tx.scalar(
         sa.select(sa.func.count()).where(counted, files.c.state.in_((FileState.GROWING, FileState.READING)))
     )
-    unread_states = (FileState.WAITING, FileState.QUARANTINED, FileState.PARTIAL)
-    unread = tx.scalar(sa.select(sa.func.count()).select_from(files).where(current, files.c.state.in_(unread_states)))
     values = {
         "files": total[0],
         "packets": total[1],
@@ -96,7 +95,7 @@ def recount(tx: Connection, run_id: int, quality: str | None = None, now: float 
         "end": total[3],
         "detector": total[4],
         "growing": growing,
-        "unread": unread,
+        "unread": unread.count(tx, run_id),
         "updated": time.time() if now is None else now,
         "quality": quality,
         "version": runs.c.version + 1,

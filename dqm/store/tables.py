@@ -60,6 +60,8 @@ files = sa.Table(
     sa.Column("format", sa.Text, nullable=False, server_default="unknown"),
     sa.Column("version", sa.Text),
     sa.Column("run_id", sa.ForeignKey("runs.id"), index=True),
+    # the number in its name: tells the run before anybody has looked at the file
+    sa.Column("run_number", sa.BigInteger, index=True),
     sa.Column("subrun", sa.Integer),
     sa.Column("start", Time),
     sa.Column("end", Time),
@@ -96,6 +98,13 @@ files = sa.Table(
         unique=True,
         sqlite_where=sa.text("current"),
         postgresql_where=sa.text("current"),
+    ),
+    # what is due, newest first: only of files that are looked at again, so that it stays short
+    sa.Index(
+        "ix_files_pending",
+        "mtime_ns",
+        sqlite_where=sa.text("next_look IS NOT NULL"),
+        postgresql_where=sa.text("next_look IS NOT NULL"),
     ),
 )
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dqm.demo import DemoRun, take_run
+from dqm.formats.columns import PACKET_DTYPE
+from dqm.formats.writers import PacketWriter
 from dqm.ingest.executors import Executor
 from dqm.ingest.oneshot import Sources
 from dqm.ingest.service import Watch
-from dqm.records import DataFile, Element
+from dqm.records import DataFile, Element, Run, Watcher
 from dqm.settings import Settings
-from dqm.store import Store, elements, files, open_store, runs
+from dqm.store import Store, elements, files, open_store, runs, watchers
 from plots.discovery import Limits, Shelf
+from tests.conftest import REPOSITORY
 
 SHORT = DemoRun(seed=3, duration_s=4, start_unix=1_750_000_000).busier(0.1)
 
@@ -85,6 +93,26 @@ class Site:
         with self.store.read() as tx:
             return {Path(file.path).name: str(file.state) for file in files.search(tx, limit=1000)}
 
+    def done(self) -> list[str]:
+        """Names of the files that are done, newest first."""
+        with self.store.read() as tx:
+            return [Path(file.path).name for file in files.search(tx, state="done", limit=100_000)]
+
+    def newest(self, count: int) -> list[str]:
+        """Names of the newest files, newest first."""
+        with self.store.read() as tx:
+            return [Path(file.path).name for file in files.search(tx, limit=count)]
+
+    def leader(self) -> Watcher:
+        with self.store.read() as tx:
+            return watchers.alive(tx, 0)[0]
+
+    def run(self, key: str) -> Run:
+        with self.store.read() as tx:
+            found = runs.get(tx, key)
+        assert found
+        return found
+
     def elements(self, run: str) -> dict[str, Element]:
         with self.store.read() as tx:
             found = runs.get(tx, run)
@@ -107,3 +135,63 @@ def take(folder: Path, run: DemoRun = SHORT, number: int = 5, subrun_s: int = 2,
 
 def age(path: Path, unix: float = 1_700_000_000) -> None:
     os.utime(path, (unix, unix))
+
+
+def backlog(folder: Path, count: int, first: int = 0, run: int | None = None, rows: int = 20) -> list[Path]:
+    """Tiny packet files, each newer than the one before; ten of a run, or all of `run`."""
+    made = []
+    for number in range(first, first + count):
+        key, stamp = number // 10 + 1 if run is None else run, datetime.fromtimestamp(1_750_000_000 + number, UTC)
+        path = folder / f"packet-{key:07d}-{stamp:%Y_%m_%d_%H_%M_%S}_UTC.h5"
+        packets = np.zeros(rows, PACKET_DTYPE)
+        packets["io_group"], packets["timestamp"], packets["receipt_timestamp"] = 1, np.arange(rows) + number, number
+        packets["packet_type"][0], packets["timestamp"][0] = 4, 1_750_000_000 + number
+        with PacketWriter(path, created=float(number), chunk_rows=rows) as writer:
+            writer.write(packets)
+        age(path, 1_700_000_000 + number)
+        made.append(path)
+    return made
+
+
+WRITER = """
+import sys, h5py
+from dqm.formats.writers import PacketWriter
+from dqm.formats import open_file
+with open_file(sys.argv[1]) as source:
+    rows = source._file["packets"][:]
+writer, at = PacketWriter(sys.argv[2], swmr=sys.argv[3] == "swmr"), 0
+for line in sys.stdin:
+    verb, _, number = line.strip().partition(" ")
+    if verb == "write":
+        writer.write(rows[at : at + int(number)])
+        at += int(number)
+        writer._file.flush()
+    else:
+        writer.close()
+    print("done", flush=True)
+"""
+
+
+class Writer:
+    """Another process that has a file open, as a DAQ has."""
+
+    def __init__(self, source: Path, target: Path, swmr: bool = False):
+        command = [sys.executable, "-c", WRITER, str(source), str(target), "swmr" if swmr else ""]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+        )
+
+    def do(self, what: str) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        print(what, file=self._process.stdin, flush=True)
+        assert self._process.stdout.readline() == "done\n"
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.communicate(timeout=20)

@@ -123,7 +123,7 @@ class Fleet:
                 wrong.append(f"{member.role} did not stop within {STOP_S:g} s")
                 member.process.kill()
                 member.process.wait()
-        for process in self.strays():
+        for process in psutil.wait_procs(list(self.strays()), timeout=ORPHANS_S)[1]:
             wrong.append(f"{' '.join(_cmdline(process))} is left")
             process.kill()
         return wrong

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -25,8 +25,10 @@ from typing import Any
 from dqm.records import FINISHED, FileState
 from dqm.store import Store, StoreProblem, files, notices, open_store
 from tests.ingest.watching import Site
-from tests.postgresql import free_port, server
-from tests.soak.arrivals import Arrivals, World
+from tests.postgresql import Server, free_port, running
+from tests.soak import inside
+from tests.soak.arrivals import WAYS, Arrivals, World
+from tests.soak.faults import Fault, Faults, small_disk
 from tests.soak.fleet import COMMAND, Fleet
 from tests.soak.picture import audit_rows, differences, not_well, picture, unrest, unsound, wrong_counts
 
@@ -91,14 +93,22 @@ class Result:
 def soak(
     kills: int, seed: int, engine: str = "sqlite", *, folder: Path | None = None, code: str = COMMAND,
     say: Callable[[str], None] = lambda text: None, keep: bool = False, runs: int = 3, rest_s: float = REST_S,
-    roles: Sequence[str] = ROLES, **settings: Any,
+    roles: Sequence[str] = ROLES, every_way: bool = False, fault_every: int = 0,
+    **settings: Any,
 ) -> Result:  # fmt: skip
-    """One run of the harness: at least `runs` runs come. `settings` are LARBOARD_INGEST__*, `code` what processes run."""
+    """One run of the harness: at least `runs` runs come, with `every_way` in every way.
+
+    `settings` are LARBOARD_INGEST__*, `code` is what the processes run. After each `fault_every` kills another fault comes.
+    """
     place = folder or Path(tempfile.mkdtemp(prefix="larboard-soak-"))
     elsewhere = Path(tempfile.mkdtemp(prefix="larboard-soak-", dir=_another_file_system()))
     try:
-        with _database(engine, place) as url:
-            return Harness(place, elsewhere, url, engine, seed, code, say, settings, rest_s, roles).run(kills, runs)
+        with small_disk(place / "state") if fault_every else nullcontext(), _database(engine, place) as (url, server):
+            code = inside.CODE if fault_every else code
+            harness = Harness(place, elsewhere, url, engine, seed, code, say, settings, rest_s, roles)
+            if fault_every:
+                harness.faults = Faults(place / "state", harness.clock, harness.fleet, server, Random(seed + 2))
+            return harness.run(kills, runs, every_way, fault_every)
     finally:
         shutil.rmtree(elsewhere, ignore_errors=True)
         if not keep:
@@ -110,12 +120,12 @@ def _another_file_system() -> Path | None:
 
 
 @contextmanager
-def _database(engine: str, place: Path) -> Iterator[str]:
+def _database(engine: str, place: Path) -> Iterator[tuple[str, Server | None]]:
     if engine == "sqlite":
-        yield f"sqlite:///{place / 'state' / 'larboard.sqlite'}"
+        yield f"sqlite:///{place / 'state' / 'larboard.sqlite'}", None
         return
-    with server() as url:
-        yield url
+    with running() as server:
+        yield server.url, server
 
 
 class Harness:
@@ -132,6 +142,9 @@ class Harness:
         (place / "plugins" / "float_sums.py").write_text(PLUGIN)
         self.store: Store = open_store(url, place / "state" / "states", migrate=True)
         self.port = free_port()
+        self.clock = place / "clock"
+        inside.set_clock(self.clock, 0.0)
+        self.faults: Faults | None = None
         self.world = World(place / "data", place / "outside", elsewhere, Random(seed + 1), self._is_counted)
         self.arrivals = Arrivals(self.world, self._backlog, seed)
         self.fleet = Fleet(place, self._environment(url, settings), code)
@@ -144,6 +157,7 @@ class Harness:
     def _environment(self, url: str, settings: dict[str, Any]) -> dict[str, str]:
         ingest = {"lease_s": LEASE_S, "reconcile_s": 2, "settle_s": 0.3, "commit_s": 0.2, **settings}
         return {
+            inside.FILE: str(self.clock),
             "LARBOARD_STORE__URL": url,
             "LARBOARD_DATA__DIRECTORY": str(self.place / "state"),
             "LARBOARD_PLOTS__PATHS": json.dumps([str(self.place / "plugins")]),
@@ -155,7 +169,7 @@ class Harness:
 
     # -- the run ------------------------------------------------------------------------------------------------------
 
-    def run(self, kills: int, runs: int) -> Result:
+    def run(self, kills: int, runs: int, every_way: bool, fault_every: int = 0) -> Result:
         begun = time.monotonic()
         try:
             self.fleet.start()
@@ -165,9 +179,14 @@ class Harness:
             self._until(lambda: self._news() > 0, "the ingest has not begun")
             for number in range(kills):
                 self._kill_one(number + 1)
+                if self.faults and number % fault_every == fault_every - 1:
+                    self._go_wrong(self.faults.next())
                 if number % 10 == 9:
                     self.api.confirm(audit_rows(self.store))
-            self._until(lambda: self.arrivals.number >= runs, "the files do not come")
+            ways = len(WAYS) if every_way else 0
+            self._until(
+                lambda: self.arrivals.number >= runs and len(self.arrivals.used) >= ways, "the files do not come"
+            )
             self.arrivals.finish(at_most_s=self.rest_s)
             self._until_rest()
             if self.serves:
@@ -197,6 +216,16 @@ class Harness:
         self.fleet.kill(victim)
         self.result.kills[role] = self.result.kills.get(role, 0) + 1
         self.fleet.start()
+
+    def _go_wrong(self, fault: Fault) -> None:
+        seconds = self.random.uniform(fault.at_least_s, fault.at_most_s)
+        self.say(f"fault: {fault.name} for {seconds:.1f} s")
+        with fault.make():
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                threading.Event().wait(0.2)
+                self.fleet.start()
+        self.result.faults[fault.name] = self.result.faults.get(fault.name, 0) + 1
 
     def _wait_for_a_moment(self) -> None:
         """Any instant; or shortly after some commits, when work is under way."""
@@ -287,7 +316,10 @@ class Harness:
     def _clean_pass(self) -> Any:
         """What one watch gives over the files as they are now (and those that were deleted when they had been counted)."""
         clean = Site(self.place / "clean", roots=[self.world.root, self.world.kept], plugins=[self.place / "plugins"])
-        clean.settle()
+        for _ in range(4):
+            clean.clock.now += 5  # type: ignore[union-attr]
+            while clean.watch.step():
+                pass
         found = picture(clean.store)
         clean.store.close()
         return found

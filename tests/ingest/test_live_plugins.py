@@ -1,0 +1,177 @@
+"""Plots that come, change and fail while files are read."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dqm.formats import open_file
+from dqm.formats.columns import PACKET_DTYPE
+from dqm.formats.writers import PacketWriter
+from dqm.records import ElementState
+from dqm.store import runs
+from tests.ingest.watching import Site, take
+
+
+def test_a_plug_in_that_comes_late_sees_the_files_that_are_there(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    site = Site(tmp_path, plugins=[plugins])
+    paths = take(site.root, raw=False)
+    site.settle()
+    (plugins / "mine.py").write_text(COUNTER)
+    site.settle()
+    rows = sum(open_file(path).rows or 0 for path in paths)
+    assert site.elements("5")["Mine"].trends["n"].value == rows
+    # a new version is counted anew, and the old result stays until it is whole
+    (plugins / "mine.py").write_text(
+        COUNTER.replace("version = 1", "version = 2").replace("len(packets)", "2 * len(packets)")
+    )
+    site.settle()
+    assert site.elements("5")["Mine"].trends["n"].value == 2 * rows
+    assert site.elements("5")["Mine"].plot_version == 2
+
+
+def test_a_plug_in_that_fails_is_broken_alone_and_is_tried_again_when_mended(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(
+        COUNTER.replace("np.array([len(packets)])", "np.array([1 // 0 if len(packets) else 0])")
+    )
+    site = Site(tmp_path, plugins=[plugins])
+    take(site.root, raw=False)
+    site.settle()
+    found = site.elements("5")
+    assert found["Mine"].state == "broken"
+    assert "ZeroDivisionError" in found["Mine"].reason
+    assert "1 // 0" in found["Mine"].traceback
+    assert {element.state for name, element in found.items() if name != "Mine"} == {ElementState.OK}
+    (plugins / "mine.py").write_text(COUNTER)
+    site.settle()
+    assert site.elements("5")["Mine"].state == "ok"
+
+
+COUNTER = """
+import numpy as np
+from plots.base import MergeablePlot, Trend
+
+
+class Mine(MergeablePlot):
+    title = "Packets"
+    version = 1
+
+    def count(self, packets):
+        return {"n": np.array([len(packets)])}
+
+    def draw(self, state, fig):
+        fig.add_bar(y=state["n"])
+
+    def trends(self, state):
+        return {"n": Trend(int(state["n"][0]), "packets")}
+"""
+
+
+def test_floats_merge_in_the_order_of_the_files_whatever_the_order_of_arrival(tmp_path: Path) -> None:
+    # several sums of numbers of very different size: an order that is not that of the files shows in some of the bits
+    source = COUNTER.replace(
+        "np.array([len(packets)])", "np.array([(packets['timestamp'] ** p).sum() / 7 for p in (1.5, 2.0, 2.5, 3.0)])"
+    )
+    bases = []
+    for name, order in (("a", [0, 1, 2, 3]), ("b", [3, 1, 0, 2]), ("c", [1, 3, 2, 0])):
+        plugins = tmp_path / name / "plugins"
+        plugins.mkdir(parents=True)
+        (plugins / "mine.py").write_text(source)
+        site = Site(tmp_path / name, plugins=[plugins])
+        paths = take(site.folder / "made", subrun_s=1, raw=False)
+        for place in order:
+            shutil.copy2(paths[place], site.root)
+            site.settle()
+        assert site.elements("5")["Mine"].state == "ok"
+        bases.append(site.bases("5")["Mine"])
+    assert len(set(bases)) == 1
+
+
+def test_a_plug_in_that_comes_while_a_file_grows_changes_nothing_for_the_others(tmp_path: Path, once: dict) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    site = Site(tmp_path, plugins=[plugins])
+    made = take(site.folder / "made", raw=False)
+    shutil.copy2(made[1], site.root)
+    with open_file(made[0]) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    with PacketWriter(site.root / made[0].name, swmr=True) as writer:
+        writer.write(rows[:2000])
+        site.settle(times=1)
+        (plugins / "mine.py").write_text(COUNTER)
+        writer.write(rows[2000:3000])
+        site.settle(times=2)
+        writer.write(rows[3000:])
+        site.settle(times=1)
+    site.settle()
+    found = site.elements("5")
+    with site.store.read() as tx:
+        run = runs.get(tx, "5")
+    assert run is not None
+    assert found["Mine"].trends["n"].value == run.packets == found["Mine"].rows
+    assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
+
+
+def test_a_new_version_that_broke_and_was_mended_does_not_add_to_the_old_one(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(COUNTER)
+    site = Site(tmp_path, plugins=[plugins])
+    take(site.root, raw=False)
+    site.settle()
+    second = COUNTER.replace("version = 1", "version = 2")
+    (plugins / "mine.py").write_text(second.replace("len(packets)", "1 // 0 if len(packets) else 0"))
+    site.settle()
+    assert site.elements("5")["Mine"].state == "broken"
+    (plugins / "mine.py").write_text(second)
+    site.settle()
+    mine = site.elements("5")["Mine"]
+    assert (mine.state, mine.trends["n"].value) == ("ok", mine.rows)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "raise ValueError(chr(0xd800) + chr(0))",
+        "return {'n': Trend(1, np.array([1]))}",
+        "return {'n': Trend(1, 'x', reason=chr(0xd800))}",
+    ],
+)
+def test_a_plug_in_with_odd_words_harms_nobody_else(tmp_path: Path, once: dict, fault: str) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(COUNTER.replace('return {"n": Trend(int(state["n"][0]), "packets")}', fault))
+    site = Site(tmp_path, plugins=[plugins])
+    take(site.root, raw=False)
+    site.settle()
+    assert set(site.states().values()) == {"done"}
+    assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
+
+
+def test_a_plug_in_that_cannot_merge_is_broken_alone_and_shown_again_when_mended(tmp_path: Path, once: dict) -> None:
+    """The very case in which a run is merged anew while a plug-in is broken: a packet file takes the place of a raw one."""
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(COUNTER)
+    site = Site(tmp_path, plugins=[plugins])
+    take(site.root / "raw", packets=False)
+    site.settle()
+    (plugins / "mine.py").write_text(
+        COUNTER.replace("def count(self, packets):", "def count(self, packets):\n        packets['nosuch']")
+    )
+    site.settle()
+    take(site.root / "packets", raw=False)
+    site.settle()
+    assert {name[:6]: state for name, state in site.states().items()} == {"binary": "same", "packet": "done"}
+    assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
+    assert site.elements("5")["Mine"].state == "broken"
+    (plugins / "mine.py").write_text(COUNTER)
+    site.settle()
+    mine = site.elements("5")["Mine"]
+    assert (mine.state, mine.trends["n"].value) == ("ok", mine.rows)
