@@ -55,11 +55,12 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-dev browser ## speed and memory over 10 million packets, and of the live site
+bench: setup-dev browser postgresql ## speed and memory over 10 million packets, of the live site, and a year in a store
 	$(BIN)/python -m benchmarks.process
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.site
 	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.year
 
 soak: setup-dev postgresql rsync ## the long run: kills, faults, a backlog, fuzz; its figures go to docs/reliability.md
 	$(BIN)/python -m tests.soak --write

@@ -1,13 +1,17 @@
-"""The database: ``db upgrade``, ``db retention``."""
+"""The database: ``db upgrade``, ``db retention``, ``db backup``, ``db restore``."""
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from dqm.commands.common import Json, print_json, progress, say, settings_in_force, store_of
+from dqm.commands.common import FAILED, Json, note, print_json, progress, say, settings_in_force, shown, store_of
 
 app = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -45,3 +49,88 @@ def retention(
         if not as_json:
             say("dropped; states that nothing names any more go within minutes")
     store.close()
+
+
+@app.command("backup")
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new directory, or one that an interrupted backup left.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Only read a backup again and compare checksums.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Backs up database and states while everything runs. Settings are not in it."""
+    from dqm.store.backup import back_up
+    from dqm.store.backup import verify as verify_backup
+
+    with _told() as told:
+        if verify:
+            made = verify_backup(target, told)
+        else:
+            store = store_of(settings_in_force())
+            try:
+                made = back_up(store, target, told)
+            finally:
+                store.close()
+    _say_made(made, as_json, f"{'whole and undamaged' if verify else 'backed up'}: {shown(target)}")
+    if not verify and not as_json:
+        say("not in it: larboard.toml and other settings, data files, drawn figures")
+        say("it holds names of people and hashes of their passwords: keep it safe")
+
+
+@app.command("restore")
+def restore(
+    backup: Annotated[Path, typer.Argument(help="The directory of a backup.")],
+    into: Annotated[
+        str,
+        typer.Option(
+            help="A directory, or the URL of a new PostgreSQL database; instead of the store in the settings."
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Makes a store of a backup. One that is in use is refused."""
+    from dqm.settings import store_url
+    from dqm.store.backup import restore_files, restore_rows
+
+    settings = settings_in_force()
+    url = into if "://" in into else "" if into else store_url(settings)
+    with _told() as told:
+        if url and not url.startswith("sqlite"):
+            made = restore_rows(backup, url, told)
+        else:
+            folder = Path(into) if into and not url else settings.data.directory
+            database = Path(url.removeprefix("sqlite:///")) if url else folder / "larboard.sqlite"
+            made = restore_files(backup, database, folder / "states", told)
+    _say_made(made, as_json, f"restored: {shown(backup)}")
+    if not as_json:
+        say("of an older Larboard: run `larboard db upgrade` before anything else")
+
+
+@contextmanager
+def _told() -> Iterator[Callable[[str, float], None]]:
+    """A progress bar with the time left; a problem as one line and exit code 1."""
+    from dqm.store import StoreProblem
+
+    tasks: dict[str, Any] = {}
+    with progress() as bar:
+
+        def told(what: str, share: float) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=1.0)
+            bar.update(tasks[what], completed=share)
+
+        try:
+            yield told
+        except StoreProblem as problem:
+            note(f"larboard: {problem}")
+            sys.exit(FAILED)
+
+
+def _say_made(made: dict[str, Any], as_json: bool, words: str) -> None:
+    if as_json:
+        print_json(
+            {name: made[name] for name in ("made", "engine", "revision", "rows")} | {"states": len(made["states"])}
+        )
+        return
+    rows = sum(made["rows"].values())
+    size = (made["database"]["size"] + sum(made["states"].values())) / 1e6
+    say(f"{words} ({rows:,} rows, {len(made['states']):,} states, {size:,.1f} MB, as of {made['made']})")

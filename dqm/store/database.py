@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from alembic.config import Config
@@ -68,6 +70,19 @@ def open_store(url: str, states_directory: Path, *, migrate: bool = False) -> St
         store.close()
         raise
     return store
+
+
+@contextmanager
+def open_to_read(database: Path) -> Iterator[Connection]:
+    """An SQLite file as it is, of whatever revision; nothing is written, not even beside it."""
+    engine = sa.create_engine(
+        "sqlite://", creator=lambda: sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
+    )
+    try:
+        with explained(), engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def upgrade(store: Store) -> str:

@@ -7,7 +7,7 @@ hour or day is both together. Days are UTC.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,19 +85,32 @@ def _of_hours(ids: list[int], day: float) -> sa.Select[Any]:
 def of_trend(tx: Connection, trend_id: int, seconds: int, since: float, until: float) -> list[Rollup]:
     """Hours or days of a trend that overlap a range of time, in order; live and kept rows of one are one."""
     table = trend_rollups.c
-    kept = sa.case((table.kept, table.count + table.unknown), else_=0)
+    columns = (
+        table.time, table.count, table.unknown, table.summed, table.total, table.low, table.high, table.first, table.last,
+    )  # fmt: skip
     wanted = (
-        sa.select(
-            table.time, sa.func.sum(table.count), sa.func.sum(table.unknown), sa.func.sum(table.summed),
-            sa.func.sum(table.total), sa.func.min(table.low), sa.func.max(table.high), sa.func.min(table.first),
-            sa.func.max(table.last), sa.func.sum(kept),
-        )
+        sa.select(*columns, table.kept)
         .where(table.trend_id == trend_id, table.seconds == seconds)
         .where(table.time > since - seconds, table.time <= until)
-        .group_by(table.time)
         .order_by(table.time)
+    )
+    found: list[Rollup] = []
+    for row in tx.execute(wanted):
+        rollup = Rollup(seconds, *row[:9], row[1] + row[2] if row[9] else 0)
+        if found and found[-1].time == rollup.time:
+            rollup = joined([found.pop(), rollup], seconds)
+        found.append(rollup)
+    return found
+
+
+def joined(several: Sequence[Rollup], seconds: int) -> Rollup:
+    """Hours or days that follow each other, or two halves of one, as one that is so long."""
+    totals = [rollup.total for rollup in several if rollup.total is not None]
+    lows = [rollup.low for rollup in several if rollup.low is not None]
+    highs = [rollup.high for rollup in several if rollup.high is not None]
+    return Rollup(
+        seconds, several[0].time, sum(r.count for r in several), sum(r.unknown for r in several),
+        sum(r.summed for r in several), sum(totals) if totals else None, min(lows, default=None),
+        max(highs, default=None), min(r.first for r in several), max(r.last for r in several),
+        sum(r.kept for r in several),
     )  # fmt: skip
-    return [
-        Rollup(seconds, r[0], int(r[1]), int(r[2]), int(r[3]), r[4], r[5], r[6], r[7], r[8], int(r[9]))
-        for r in tx.execute(wanted)
-    ]

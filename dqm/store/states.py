@@ -62,12 +62,13 @@ class FileStates(States):
 
     def put(self, content: bytes) -> str:
         try:
-            return self._put(content)
+            return self.write(content)
         except OSError as error:
             why = f"the states in {self.directory} cannot be written: {error.strerror or error}"
             raise StoreProblem(f"{why}; nothing that was counted is lost") from error
 
-    def _put(self, content: bytes) -> str:
+    def write(self, content: bytes) -> str:
+        """As `put`; what is wrong with the disk is raised as it is."""
         address = address_of(content)
         path = self._path(address)
         if path.exists():

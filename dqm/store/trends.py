@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -170,8 +170,10 @@ def points(tx: Connection, trend_id: int, since: float, until: float, limit: int
     return [TrendPoint(*row) for row in tx.execute(wanted)][::-1]
 
 
-def recent(tx: Connection, run_id: int, limit: int = 200) -> dict[tuple[str, str], list[TrendPoint]]:
-    """The newest points of a run by (plot, trend), newest first: what a board judges."""
+def recent(
+    tx: Connection, run_id: int, limit: int = 200, of: Collection[int] | None = None
+) -> dict[tuple[str, str], list[TrendPoint]]:
+    """The newest points of a run by (plot, trend), newest first: what a board judges; of these trends, or of all."""
     newest = (
         sa.select(files.c.id)
         .where(files.c.run_id == run_id, files.c.current)
@@ -185,6 +187,7 @@ def recent(tx: Connection, run_id: int, limit: int = 200) -> dict[tuple[str, str
         .join(trend_names, trend_names.c.id == point.trend_id)
         .join(runs, runs.c.id == point.run_id)
         .where(point.run_id == run_id, point.file_id.in_(tx.scalars(newest).all()))
+        .where(sa.true() if of is None else point.trend_id.in_(sorted(of)))
         .order_by(point.time.desc())
     )
     found: dict[tuple[str, str], list[TrendPoint]] = {}

@@ -24,7 +24,7 @@ from dqm.records import (
     TrendPoint,
     Watcher,
 )
-from dqm.store import StoreProblem, audit, database, elements, files, notices, plugins, runs, trends, watchers
+from dqm.store import StoreProblem, audit, database, elements, files, notices, plugins, rollups, runs, trends, watchers
 from dqm.store.runs import Search
 from dqm.views.file_page import ALIVE_S, NOT_AGAIN, subject
 from dqm.views.plot_list import PlotList, plot_list
@@ -192,7 +192,7 @@ class Followed:
     """How many of them have no points of their own any more, by a retention rule."""
 
 
-DIRECT = 8_000
+DIRECT = 4_000
 """So many points are fetched to be thinned; instead of more, hours or days are given."""
 
 
@@ -216,19 +216,12 @@ def followed(
 def in_steps(found: Sequence[Rollup], most: int) -> list[Rollup]:
     """At most `most` of these: as many neighbours as it takes are one."""
     each = -(-len(found) // most)
-    return [found[i] if each == 1 else _joined(found[i : i + each]) for i in range(0, len(found), each or 1)]
+    return [found[i] if each == 1 else _as_one(found[i : i + each]) for i in range(0, len(found), each or 1)]
 
 
-def _joined(several: Sequence[Rollup]) -> Rollup:
-    totals = [rollup.total for rollup in several if rollup.total is not None]
-    lows = [rollup.low for rollup in several if rollup.low is not None]
-    highs = [rollup.high for rollup in several if rollup.high is not None]
-    first, last = several[0], several[-1]
-    return Rollup(
-        round(last.time + last.seconds - first.time), first.time, sum(r.count for r in several),
-        sum(r.unknown for r in several), sum(r.summed for r in several), sum(totals) if totals else None,
-        min(lows, default=None), max(highs, default=None), first.first, last.last, sum(r.kept for r in several),
-    )  # fmt: skip
+def _as_one(several: Sequence[Rollup]) -> Rollup:
+    last = several[-1]
+    return rollups.joined(several, round(last.time + last.seconds - several[0].time))
 
 
 def thinned(points: Sequence[TrendPoint], most: int) -> list[TrendPoint]:

@@ -37,7 +37,7 @@ MOST = 12
 """So many trends fit in one picture."""
 POINTS = 4_000
 """So many points of one trend a browser draws without effort."""
-DIRECT = 16_000
+DIRECT = 6_000
 """So many files of all trends of a picture are shown one by one; of more, hours or days."""
 FETCHED = 200_000
 STEPS = {"file": "", "hour": "hourly: mean and range", "day": "daily: mean and range"}
@@ -225,7 +225,7 @@ def load(site: Site, asked: Wanted, now: float | None = None) -> View:
         since, until = _window(asked, now, trends.span(tx) if asked.names else None)
         by_key = {name.key: name for name in trends.names(tx)}
         names = [by_key[key] for key in asked.names if key in by_key]
-        most = DIRECT // max(len(names), 4)
+        most = DIRECT // max(len(names), 2)
         found = [(name, trends.series(tx, name.id, since, until, most)) for name in names]
         began = runs.starts(tx, since, until) if any(series.files for _, series in found) else []
     return View([_line(name, series) for name, series in found], since, until, began, asked.live)

@@ -48,8 +48,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("trend_id", "seconds", "time", "kept", name=op.f("pk_trend_rollups")),
         sqlite_with_rowid=False,
     )
-    # of what is there: by the database itself, one trend after the other, so that memory does not grow with the points
-    connection = op.get_bind()
+    roll_up(op.get_bind())
+
+
+def roll_up(connection: sa.Connection) -> None:
+    """Of the points that are there: by the database itself, one trend after the other, so that memory does not grow."""
     dialect = connection.dialect.name
     words = {"false": "0" if dialect == "sqlite" else "false"}
     for trend in connection.scalars(sa.text("SELECT id FROM trend_names ORDER BY id")).all():
