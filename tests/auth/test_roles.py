@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from dqm.auth import people
 from dqm.auth.proxies import is_loopback, is_trusted, peer_of
-from dqm.auth.roles import ALL, ROLES, SUBSYSTEMS, Actor, NotAllowed, subsystem_of
+from dqm.auth.roles import ALL, LOCAL_ADMIN, ROLES, SUBSYSTEMS, Actor, NotAllowed, subsystem_of
+from dqm.views.board import board
+from dqm.views.site import Site
+from layouts.pages.board.layout import board_of
 
 
 @pytest.mark.parametrize("has", ROLES)
@@ -51,3 +55,17 @@ def test_the_peer_is_the_end_of_the_connection_also_after_headers_were_believed(
     assert peer_of({"REMOTE_ADDR": "8.8.8.8", "larboard.peer": "10.0.0.1"}) == "10.0.0.1"
     assert is_loopback("::1")
     assert not is_loopback("localhost.example")
+
+
+@pytest.mark.parametrize(
+    ("host", "proxies", "is_open"),
+    [("127.0.0.1", [], False), ("localhost", [], False), ("0.0.0.0", [], True), ("127.0.0.1", ["10.0.0.1"], True)],
+)
+def test_a_site_that_others_reach_and_nobody_can_sign_in_to_is_said_on_the_board(
+    site: Site, host: str, proxies: list[str], is_open: bool
+) -> None:
+    site.settings.web.host, site.settings.web.proxies = host, proxies
+    assert board(site).open is is_open
+    assert ("Nobody can sign in" in str(board_of(board(site)))) is is_open
+    people.add(site.store, LOCAL_ADMIN, "ada", "admin", password="correct horse battery")
+    assert board(site).open is False
