@@ -128,6 +128,24 @@ def test_the_top_level_holds_only_what_a_repository_needs() -> None:
         return
     top = {name.split("/")[0] for name in listed.stdout.split()}
     assert {"app.py", "dqm", "plots", "layouts", "assets", "tests", "pyproject.toml"} <= top
-    beside = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "Makefile", "constraints.txt"}
-    others = {"docs", "benchmarks", "deploy", ".ci", ".gitattributes", ".gitignore", ".pre-commit-config.yaml"}
+    beside = {
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "CITATION.cff",
+        "Makefile",
+        "constraints.txt",
+        "Containerfile",
+    }
+    others = {
+        "docs",
+        "benchmarks",
+        "deploy",
+        ".ci",
+        ".containerignore",
+        ".gitattributes",
+        ".gitignore",
+        ".pre-commit-config.yaml",
+    }
     assert top <= {"app.py", "dqm", "plots", "layouts", "assets", "tests", "pyproject.toml"} | beside | others

@@ -1,4 +1,4 @@
-"""Ingest on one host, the site on another: two processes that share nothing but a real PostgreSQL; two workers on the site."""
+"""Ingest on one host, the site on another: processes that share nothing but a real PostgreSQL; two workers on the site."""
 
 from __future__ import annotations
 
