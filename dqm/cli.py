@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dqm.commands import database, demo, plots, processing, services, token, user
+from dqm.commands import database, demo, files, plots, processing, services, token, user
 from dqm.commands.common import say
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ VERBS = (
     demo.demo, services.up, services.serve, services.watch, services.init, processing.process, processing.inspect,
     processing.convert,
 )  # fmt: skip
-NOUNS = {"plots": plots.app, "db": database.app, "user": user.app, "token": token.app}
+NOUNS = {"files": files.app, "plots": plots.app, "db": database.app, "user": user.app, "token": token.app}
 
 for verb in VERBS:
     app.command()(verb)

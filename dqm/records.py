@@ -25,7 +25,7 @@ class FileState(StrEnum):
     """The datum, or the very file, is counted under another name."""
     QUARANTINED = "quarantined"
     IGNORED = "ignored"
-    """Known, and nothing to count in it (yet): no plots read this format."""
+    """Known and not counted: no plots read this format (yet), or somebody said so (`DataFile.ignored`)."""
     REPLACED = "replaced"
     """Its name now holds something else."""
     GONE = "gone"
@@ -109,6 +109,10 @@ class DataFile:
     done: float | None
     attempts: int
     next_look: float | None
+    ignored: str = ""
+    """Who ignores it, and why; empty when nobody does."""
+    ignored_content: str = ""
+    """By which it is told whether it has changed since."""
 
     @property
     def lag_s(self) -> float | None:

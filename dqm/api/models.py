@@ -142,6 +142,10 @@ class EventsQuery(Asked):
     after: Seq | None = Field(default=None, description="number of the last notice that was seen")
 
 
+class ReasonQuery(Asked):
+    reason: Words = Field(default="", description="why, for the audit trail and the page")
+
+
 class NoQuery(Asked):
     pass
 
@@ -401,6 +405,7 @@ class FileOut(Given):
     lag_s: float | None
     attempts: int
     next_look: Moment | None
+    ignored: Text = Field(description="who ignores it, and why; empty when nobody does")
 
     @classmethod
     def of(cls, file: DataFile) -> FileOut:

@@ -15,7 +15,7 @@ import dqm
 from dqm.api import events, metrics, models, paging
 from dqm.api.events import Broadcaster, TooMany
 from dqm.api.problems import Problem, bad_request, wrong
-from dqm.views import alarm_list, elements, queries
+from dqm.views import alarm_list, elements, file_actions, queries
 from dqm.views.elements import NoFigure
 from dqm.views.queries import Actor, NotNow, Search, StoreProblem
 from dqm.views.site import Site
@@ -183,9 +183,21 @@ def one_file(call: Call) -> BaseModel:
 
 
 def retry_file(call: Call) -> BaseModel:
+    return _done_to_file(call, file_actions.retry)
+
+
+def ignore_file(call: Call) -> BaseModel:
+    return _done_to_file(call, file_actions.ignore)
+
+
+def release_file(call: Call) -> BaseModel:
+    return _done_to_file(call, file_actions.release)
+
+
+def _done_to_file(call: Call, act: Callable[..., Any]) -> BaseModel:
     assert call.actor
     try:
-        found = queries.retry_file(call.site, call.actor, _file_id(call))
+        found = act(call.site.store, call.actor, _file_id(call), call.query.reason)
     except NotNow as reason:
         raise Problem(409, str(reason)) from None
     if found is None:
@@ -334,7 +346,15 @@ ROUTES = (
     Route("GET", f"{PREFIX}/files/{{file}}", "One file", one_file, (models.FileOut,), refusals=(404,)),
     Route(
         "POST", f"{PREFIX}/files/{{file}}/retry", "Read a file again from its first row", retry_file,
-        (models.FileOut,), status=202, refusals=(404, 409),
+        (models.FileOut,), models.ReasonQuery, status=202, refusals=(404, 409),
+    ),
+    Route(
+        "POST", f"{PREFIX}/files/{{file}}/ignore", "Leave a file out; what was counted of it is taken out of its run",
+        ignore_file, (models.FileOut,), models.ReasonQuery, status=202, refusals=(404, 409),
+    ),
+    Route(
+        "POST", f"{PREFIX}/files/{{file}}/release", "Read a file again that was ignored, or is in quarantine",
+        release_file, (models.FileOut,), models.ReasonQuery, status=202, refusals=(404, 409),
     ),
     Route("GET", f"{PREFIX}/plots", "Plots of this host, and broken plug-ins", plots, (models.PlotsOut,)),
     Route("GET", f"{PREFIX}/ingest", "Who counts files, and how far they are", ingest, (models.IngestOut,)),

@@ -18,6 +18,7 @@ from dqm.formats.reader import Cursor
 from dqm.ingest.belonging import belonging
 from dqm.ingest.commit import CannotRecount, Committer, Counted, Reading
 from dqm.ingest.executors.base import Away, WorkerTrouble
+from dqm.ingest.leave_out import leave_out
 from dqm.ingest.merging import StatesDropped, has_floats
 from dqm.ingest.work import Changed, Count, Examine, Look, Refusal, Tally, scan_of, take_over
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part
@@ -70,6 +71,9 @@ class Taker:
             self._heads.pop(file.id, None)
 
     def _take(self, file: DataFile, closed: bool) -> Steps:
+        if file.ignored:
+            leave_out(self.commits, file)
+            return
         look = yield Examine(file.path, timed=file.start is None)
         file = self._now(file)
         if isinstance(look, Refusal):

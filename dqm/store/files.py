@@ -97,7 +97,9 @@ def some(tx: Connection, ids: Collection[int]) -> list[DataFile]:
 def due(tx: Connection, now: float, limit: int = 1000, without: Collection[int] = ()) -> list[DataFile]:
     """Files to look at now, newest first, but for those `without`."""
     order = (files.c.mtime_ns.desc(), files.c.id.desc())
-    wanted = _SELECT.where(files.c.current, files.c.next_look <= now, files.c.id.not_in(list(without)))
+    # one that was ignored while it was being counted has perhaps no next look
+    left = sa.and_(files.c.ignored != "", files.c.counted)
+    wanted = _SELECT.where(files.c.current, sa.or_(files.c.next_look <= now, left), files.c.id.not_in(list(without)))
     return [_file(row) for row in tx.execute(wanted.order_by(*order).limit(limit))]
 
 
@@ -176,6 +178,11 @@ def tally(tx: Connection) -> dict[str, int]:
     """How many current files are in each state."""
     rows = tx.execute(sa.select(files.c.state, sa.func.count()).where(files.c.current).group_by(files.c.state))
     return {row[0]: row[1] for row in rows}
+
+
+def same_as(tx: Connection, file_id: int) -> list[DataFile]:
+    """Current files whose data are counted under the name of this one."""
+    return [_file(row) for row in tx.execute(_SELECT.where(files.c.same_as == file_id, files.c.current))]
 
 
 def last_done(tx: Connection) -> DataFile | None:

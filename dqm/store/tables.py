@@ -88,6 +88,9 @@ files = sa.Table(
     sa.Column("progress", Json(none_as_null=True)),
     # its points of trends were dropped by a retention rule: hours and days hold what it gave
     sa.Column("condensed", sa.Boolean, nullable=False, server_default=sa.false()),
+    # who ignores it, and why; and what it held then
+    sa.Column("ignored", sa.Text, nullable=False, server_default=""),
+    sa.Column("ignored_content", sa.Text, nullable=False, server_default=""),
     # false for rows of names that hold something else now: they are history
     sa.Column("current", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index("ix_files_done", "done"),

@@ -36,7 +36,9 @@ STATES = {
     FileState.PARTIAL: Word("PARTIAL", "suspect", "counted as far as it can be read"),
     FileState.DONE: Word("DONE", "good", "counted, every row"),
     FileState.SAME: Word("SAME DATA", "nodata", "its data are counted under another name"),
-    FileState.IGNORED: Word("IGNORED", "nodata", "known, but no plot reads this kind of file"),
+    FileState.IGNORED: Word(
+        "IGNORED", "nodata", "known and not counted: no plot reads its kind, or somebody ignores it"
+    ),
     FileState.REPLACED: Word("REPLACED", "lost", "its name holds another file now"),
     FileState.GONE: Word("GONE", "lost", "no longer there; what was counted of it stays"),
 }
@@ -47,6 +49,10 @@ NOT_AGAIN = {
     FileState.GONE: "It is no longer there.",
     FileState.READING: "It is being read now.",
     FileState.GROWING: "It is being written: it is read as it grows, and anew when it is closed.",
+}
+NOT_IGNORED = {
+    FileState.REPLACED: "Its name holds another file now: this one is history.",
+    FileState.READING: "It is being read now.",
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
-from dqm.auth.roles import LOCAL_ADMIN, ROLES, Actor, NotAllowed, subsystem_of
+from dqm.auth.roles import LOCAL_ADMIN, ROLES, Actor, NotAllowed
 from dqm.checks.range_check import Quality, Verdict, judge, worst
 from dqm.records import (
     DataFile,
@@ -24,9 +24,9 @@ from dqm.records import (
     TrendPoint,
     Watcher,
 )
-from dqm.store import StoreProblem, audit, database, elements, files, notices, plugins, rollups, runs, trends, watchers
+from dqm.store import StoreProblem, database, elements, files, notices, plugins, rollups, runs, trends, watchers
 from dqm.store.runs import Search
-from dqm.views.file_page import ALIVE_S, NOT_AGAIN, subject
+from dqm.views.file_page import ALIVE_S
 from dqm.views.plot_list import PlotList, plot_list
 from dqm.views.site import Site
 
@@ -251,24 +251,6 @@ def _extremes(stretch: Sequence[TrendPoint]) -> list[TrendPoint]:
 def file_of(site: Site, file_id: int) -> DataFile | None:
     with site.store.read() as tx:
         return files.by_id(tx, file_id)
-
-
-def retry_file(site: Site, actor: Actor, file_id: int) -> DataFile | None:
-    """Sends a file through all plots again; None when there is no such file. Raises NotNow and NotAllowed."""
-    actor.require("shifter")
-    with site.store.begin() as tx:
-        file = files.by_id(tx, file_id)
-        if file is None:
-            return None
-        actor.require("expert", subsystem_of(file.format))
-        if file.state in NOT_AGAIN:
-            raise NotNow(NOT_AGAIN[file.state])
-        files.recount(tx, file_id, f"to be read again, as {actor.name} asked")
-        after = files.by_id(tx, file_id)
-        assert after is not None
-        before = {"state": file.state.value, "rows_done": file.rows_done}
-        audit.note(tx, actor.name, "read again", subject(file_id), before, {"state": after.state.value})
-        return after
 
 
 def known_plots(site: Site) -> tuple[PlotList, dict[tuple[str, str], Plugin]]:

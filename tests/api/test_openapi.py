@@ -65,6 +65,8 @@ def address(route: Route) -> str:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_an_answer_is_what_was_promised(route: Route, client: FlaskClient) -> None:
     body = {"json": {"comment": "x"}} if route.body else {}
+    if route.path.endswith("/release"):
+        client.post(address(route).replace("/release", "/ignore"))
     response = client.open(address(route), method=route.method, **body)  # type: ignore[arg-type]
     assert (response.status_code, response.mimetype) == (route.status, route.media)
     if route.gives:
@@ -85,7 +87,7 @@ def test_a_problem_is_one_that_was_promised(route: Route, client: FlaskClient) -
 
 
 @pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.query is not models.NoQuery], ids=lambda r: r.path
+    "route", [route for route in ROUTES if route.query is not models.NoQuery and not route.writes], ids=lambda r: r.path
 )
 def test_each_documented_value_of_a_parameter_is_taken(
     route: Route, client: FlaskClient, openapi: dict[str, Any]

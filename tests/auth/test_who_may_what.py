@@ -74,7 +74,9 @@ ENDPOINTS = {
     "GET /ready": ALWAYS,
     "PATCH /api/v1/runs/{run}": "expert",
     "POST /api/v1/alarms/{alarm}/acknowledge": "shifter",
-    "POST /api/v1/files/{file}/retry": "expert",
+    "POST /api/v1/files/{file}/retry": "shifter",
+    "POST /api/v1/files/{file}/ignore": "expert",
+    "POST /api/v1/files/{file}/release": "expert",
 }
 PAGES = {
     "GET /": READ,
@@ -275,12 +277,12 @@ def test_every_endpoint_lets_in_whom_the_table_says_and_nobody_else(house: House
 
 def test_an_expert_of_charge_acts_on_files_of_charge_and_not_on_runs_nor_on_light(house: House) -> None:
     client = house.visitors["charge expert"]
-    assert client.post("/api/v1/files/1/retry").status_code == 202
+    assert client.post("/api/v1/files/1/ignore").status_code == 202
     assert client.patch("/api/v1/runs/7", json={"comment": "x"}).status_code == 403
     with house.site.store.begin() as tx:
         tx.exec_driver_sql("UPDATE files SET format = 'light', state = 'done' WHERE id = 1")
-    assert client.post("/api/v1/files/1/retry").status_code == 403
-    assert house.visitors["expert"].post("/api/v1/files/1/retry").status_code == 202
+    assert client.post("/api/v1/files/1/release").status_code == 403
+    assert house.visitors["expert"].post("/api/v1/files/1/release").status_code == 202
 
 
 @pytest.mark.parametrize("who", PEOPLE)
