@@ -62,6 +62,19 @@ def running() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def restart(url: str) -> None:
+    """Stops the server as a power cut does, and starts it again at the same place."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        directory = connection.exec_driver_sql("SHOW data_directory").scalar_one()
+    engine.dispose()
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    log = Path(directory).parent / "log"
+    _as(user, [str(programs() / "pg_ctl"), "-D", directory, "-w", "-l", str(log), "-m", "immediate", "restart"])
+
+
 def _as(user: str, command: list[str]) -> None:
     identity = {"user": user, "group": user, "extra_groups": []} if os.geteuid() == 0 else {}
     # its output goes to the log: a server that inherits a pipe would keep it open

@@ -28,3 +28,10 @@ def upsert(connection: Connection, table: sa.Table, values: dict[str, Any] | lis
     names = values[0] if isinstance(values, list) else values
     changed = {name: statement.excluded[name] for name in names if name not in keys}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), values)
+
+
+def holds(connection: Connection, column: Any, word: str) -> Any:
+    """Whether a text holds a word, in capitals or not."""
+    if connection.dialect.name == "sqlite":  # its LIKE does not mind capitals, and to lower every text takes long
+        return column.contains(word, autoescape=True)
+    return column.icontains(word, autoescape=True)

@@ -94,7 +94,9 @@ files = sa.Table(
     # false for rows of names that hold something else now: they are history
     sa.Column("current", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index("ix_files_done", "done"),
-    sa.Index("ix_files_current_state", "state", sqlite_where=sa.text("current"), postgresql_where=sa.text("current")),
+    sa.Index(
+        "ix_files_current_state", "state", sqlite_where=sa.text("current = 1"), postgresql_where=sa.text("current")
+    ),
     sa.Index(
         "ix_files_current_path",
         "path",

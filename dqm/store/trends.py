@@ -16,7 +16,7 @@ from dqm.store.rows import upsert
 from dqm.store.tables import files, runs, trend_names, trend_points, trend_rollups
 
 NEAR_S = 31 * DAY
-"""In a range up to this the files are counted by hours, beyond by days."""
+"""In a range up to this, and not of more hours than are wanted, the files are counted by hours, else by days."""
 RESOLUTIONS: tuple[Resolution, ...] = ("file", "hour", "day")
 
 
@@ -118,7 +118,7 @@ def series(
 
     Where a retention rule dropped points, hours stand for all of the range, or days where the hours are dropped too.
     """
-    near = until - since <= NEAR_S
+    near = until - since <= min(NEAR_S, max(most, 1) * HOUR)
     coarse = rollups.of_trend(tx, trend_id, HOUR if near else DAY, since, until)
     count = sum(rollup.count + rollup.unknown for rollup in coarse)
     dropped = any(rollup.kept for rollup in coarse)
