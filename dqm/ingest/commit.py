@@ -15,7 +15,7 @@ from dqm.ingest import backoff
 from dqm.ingest.engine import unknown_trends
 from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
 from dqm.ingest.work import Look
-from dqm.records import FINISHED, DataFile, ElementState, FileState, Part, TrendValue
+from dqm.records import FINISHED, DataFile, ElementState, FileState, Part, Run, TrendValue
 from dqm.records import Element as RunElement
 from dqm.results import Element, plain
 from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
@@ -102,7 +102,7 @@ class Committer:
     def save(self, counting: Counted, outcome: dict[str, Any], complete: bool = False) -> None:
         """Commits a pass as far as it is; `outcome` are columns of the file, `complete` says that it is at its end."""
         for attempt in range(TRIES):
-            drafts = [self._draft(counting, element, complete) for element in counting.elements]
+            drafts = self._drafts(counting, complete)
             try:
                 self._write(counting, drafts, outcome, complete)
                 break
@@ -119,16 +119,30 @@ class Committer:
 
     # -- one plot -------------------------------------------------------------------------------------------------
 
-    def _draft(self, counting: Counted, element: Element, complete: bool) -> _Draft:
+    def _drafts(self, counting: Counted, complete: bool) -> list[_Draft]:
+        run_id = counting.file.run_id
+        assert run_id is not None
+        with self.store.read() as tx:
+            run = runs.by_id(tx, run_id)
+            have = elements.of_run(tx, run_id)
+            growing = parts.of_run(tx, run_id, finished=False)
+            waiting = parts.of_run(tx, run_id, finished=True, merged=False)
+        return [
+            self._draft(
+                counting, element, complete, run, have.get(element.name), growing.get(element.name, []),
+                waiting.get(element.name, []),
+            )
+            for element in counting.elements
+        ]  # fmt: skip
+
+    def _draft(
+        self, counting: Counted, element: Element, complete: bool, run: Run, before: RunElement | None,
+        growing: list[Part], waiting: list[Part],
+    ) -> _Draft:  # fmt: skip
+        """`growing` and `waiting` are the parts of files that are not done, and of done ones that are in no base yet."""
         file, detector = _as_scanned(counting), counting.reading.detector
         own = _trends_of(element, detector)
         part = self._part(counting, element, complete)
-        assert file.run_id is not None
-        with self.store.read() as tx:
-            before = elements.get(tx, file.run_id, element.name)
-            run = runs.by_id(tx, file.run_id)
-            others = self.merger.mergeable_parts(tx, run.id, element.plot, part.geometry) if _merges(element) else []
-            growing = parts.of_run(tx, run.id, element.name, finished=False) if _merges(element) else []
         made = RunElement(
             run_id=run.id, run_key=run.key, plot=element.name, plot_version=element.plot.version, geometry=part.geometry,
             version=before.version if before else 0, base=before.base if before else None, mergeable=_merges(element),
@@ -150,7 +164,10 @@ class Committer:
         ):
             return _Draft(part, before, own, [])  # the old result stays until the new one is whole
         try:
-            base, merged = self._base(element.made, made, element.state, others, file, detector, complete, anew=old)
+            waiting = [p for p in waiting if p.state == "ok" and fits(p, element.made, part.geometry)]
+            base, merged = self._base(
+                element.made, made, element.state, waiting, part, file, detector, complete, anew=old
+            )
             whole = self._whole(element.made, base, element.state, growing, file, detector, complete)
             values = as_values(element.made.read_trends(whole))
         except PLUGIN_ERRORS as error:
@@ -180,33 +197,37 @@ class Committer:
         run_id = counting.file.run_id or 0
         with self.store.read() as tx:
             finished = set(runs.finished_files(tx, run_id)) - {counting.file.id}
-            seen = parts.of_run(tx, run_id, element.name, finished=True)
+            seen = parts.of_plot(tx, run_id, element.name, finished=True)
         return complete and finished <= {part.file_id for part in seen if part.plot_version == element.plot.version}
 
     def _base(
-        self, plot: MergeablePlot, made: RunElement, own: State, others: list[Part], file: DataFile, detector: Any,
-        complete: bool, anew: bool,
+        self, plot: MergeablePlot, made: RunElement, own: State, waiting: list[Part], part: Part, file: DataFile,
+        detector: Any, complete: bool, anew: bool,
     ) -> tuple[State, list[int]]:  # fmt: skip
         """The base of the run's element, this file added when it is complete; and which files came in."""
-        merged = {part.file_id for part in others if part.merged}
         if not complete:
             return self.merger.base(plot, None if anew else made.base, detector), []
-        missing = [part for part in others if part.file_id not in merged and part.file_id != file.id]
-        in_order = not has_floats(own) or (file.id not in merged and not missing and self._is_last(file, others))
-        if anew or file.id in merged or missing or not in_order:
-            state = plot.start(detector)
-            placed = False
-            for part in others:
-                if part.file_id == file.id:
-                    continue
-                if not placed and self._comes_before(file, part):
-                    state.merge(own)
-                    placed = True
-                state.merge(self.merger.of_part(plot, part, detector))
-            if not placed:
+        with self.store.read() as tx:
+            again = parts.is_merged(tx, file.id, part.plot)
+        missing = any(other.file_id != file.id for other in waiting)
+        if not (anew or again or missing or has_floats(own)):
+            return self.merger.base(plot, made.base, detector).merge(own), [file.id]
+        with self.store.read() as tx:
+            others = self.merger.mergeable_parts(tx, made.run_id, plot, part.geometry)
+        if not (anew or again or missing) and self._is_last(file, others):
+            return self.merger.base(plot, made.base, detector).merge(own), [file.id]
+        state = plot.start(detector)
+        placed = False
+        for other in others:
+            if other.file_id == file.id:
+                continue
+            if not placed and self._comes_before(file, other):
                 state.merge(own)
-            return state, [file.id, *(part.file_id for part in others)]
-        return self.merger.base(plot, made.base, detector).merge(own), [file.id]
+                placed = True
+            state.merge(self.merger.of_part(plot, other, detector))
+        if not placed:
+            state.merge(own)
+        return state, [file.id, *(other.file_id for other in others)]
 
     def _is_last(self, file: DataFile, others: list[Part]) -> bool:
         return not any(self._comes_before(file, part) for part in others if part.file_id != file.id)
@@ -299,6 +320,9 @@ class Committer:
             assert now is not None
             for draft in drafts:
                 self._write_draft(tx, counting, now, draft, visible=not waits)
+            if not waits and now.start is not None:
+                followed = {draft.part.plot: draft.trends for draft in drafts}
+                trends.save_all(tx, now.id, file.run_id, now.start, now.end, followed)
             if beaten:
                 self._rebuild(tx, file.run_id)
             self._judge(tx, file.run_id)
@@ -326,15 +350,8 @@ class Committer:
             return
         if draft.merged:
             parts.mark_merged(tx, draft.merged, part.plot, True)
-        if file.start is not None and draft.trends:
-            trends.save(tx, part.plot, file.id, element.run_id, file.start, file.end, draft.trends)
-        current = elements.get(tx, element.run_id, element.plot)
-        if (current.version if current else 0) != element.version:
-            raise elements.Overtaken(f"{element.run_key}/{element.plot}")
-        elements.save(
-            tx,
-            replace(element, rows=parts.rows(tx, element.run_id, element.plot, element.plot_version, element.geometry)),
-        )
+        rows = parts.rows(tx, element.run_id, element.plot, element.plot_version, element.geometry)
+        elements.save(tx, replace(element, rows=rows))
 
     # -- anew -----------------------------------------------------------------------------------------------------
 
@@ -390,7 +407,7 @@ class Committer:
         whole = self.merger.mergeable_parts(tx, element.run_id, made, element.geometry)
         growing = [
             part
-            for part in parts.of_run(tx, element.run_id, element.plot, finished=False)
+            for part in parts.of_plot(tx, element.run_id, element.plot, finished=False)
             if fits(part, made, element.geometry)
         ]
         if only_added and any(part.merged and part.base is None for part in whole):

@@ -68,7 +68,7 @@ class Merger:
 
     def mergeable_parts(self, tx: Any, run_id: int, plot: type[Plot] | Plot, geometry: str | None) -> list[Part]:
         """Parts of finished files that belong in the base, in the order of the files."""
-        found = parts.of_run(tx, run_id, name_of(plot), finished=True)
+        found = parts.of_plot(tx, run_id, name_of(plot), finished=True)
         return [part for part in found if part.state == "ok" and fits(part, plot, geometry)]
 
 

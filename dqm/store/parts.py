@@ -31,16 +31,35 @@ def of_file(tx: Connection, file_id: int) -> dict[str, Part]:
     return {row.plot: _part(row) for row in tx.execute(sa.select(parts).where(parts.c.file_id == file_id))}
 
 
-def of_run(tx: Connection, run_id: int, plot: str, *, finished: bool) -> list[Part]:
+def of_plot(tx: Connection, run_id: int, plot: str, *, finished: bool) -> list[Part]:
     """Counted parts of a plot in the order of the files: those of files that are done, or of those still growing."""
+    return [_part(row) for row in tx.execute(_of_run(run_id, finished).where(parts.c.plot == plot))]
+
+
+def of_run(tx: Connection, run_id: int, *, finished: bool, merged: bool | None = None) -> dict[str, list[Part]]:
+    """Counted parts of all plots, as `of_plot`; only those that are in the base of the run, or that are not, if asked."""
+    wanted = _of_run(run_id, finished)
+    if merged is not None:
+        wanted = wanted.where(parts.c.merged == merged)
+    found: dict[str, list[Part]] = {}
+    for row in tx.execute(wanted):
+        found.setdefault(row.plot, []).append(_part(row))
+    return found
+
+
+def _of_run(run_id: int, finished: bool) -> sa.Select[Any]:
     states = FINISHED if finished else tuple(state for state in COUNTED if state not in FINISHED)
     joined = sa.select(parts).join(files, files.c.id == parts.c.file_id)
-    wanted = joined.where(
-        files.c.run_id == run_id, files.c.current, files.c.counted, files.c.state.in_(states), parts.c.plot == plot
-    )
+    wanted = joined.where(files.c.run_id == run_id, files.c.current, files.c.counted, files.c.state.in_(states))
     if finished:
         wanted = wanted.where(parts.c.complete)
-    return [_part(row) for row in tx.execute(wanted.order_by(files.c.start, files.c.id))]
+    return wanted.order_by(files.c.start, files.c.id)
+
+
+def is_merged(tx: Connection, file_id: int, plot: str) -> bool:
+    """Whether the base of the run has this part."""
+    same = (parts.c.file_id == file_id) & (parts.c.plot == plot) & parts.c.merged
+    return tx.execute(sa.select(parts.c.file_id).where(same)).first() is not None
 
 
 def rows(tx: Connection, run_id: int, plot: str, version: int, geometry: str | None) -> int:

@@ -21,29 +21,31 @@ RESOLUTIONS: tuple[Resolution, ...] = ("file", "hour", "day")
 
 
 def save(
-    tx: Connection,
-    plot: str,
-    file_id: int,
-    run_id: int,
-    start: float,
-    end: float | None,
+    tx: Connection, plot: str, file_id: int, run_id: int, start: float, end: float | None,
     trends: Mapping[str, TrendValue],
-) -> None:
-    """The numbers of one file; those it had before are replaced."""
-    if not trends:
+) -> None:  # fmt: skip
+    """The numbers of one plot of one file; those it had before are replaced."""
+    save_all(tx, file_id, run_id, start, end, {plot: trends})
+
+
+def save_all(
+    tx: Connection, file_id: int, run_id: int, start: float, end: float | None,
+    of_plots: Mapping[str, Mapping[str, TrendValue]],
+) -> None:  # fmt: skip
+    """The numbers of one file, by plot; those it had before are replaced."""
+    numbered = _ensure(tx, of_plots)
+    ids = set(numbered)
+    if not ids or _is_held(tx, file_id, ids, start):
         return
-    ids = _ensure(tx, plot, trends)
-    if _is_held(tx, file_id, set(ids.values()), start):
-        return
-    touched = _leave(tx, file_id, set(ids.values()), start)
+    touched = _leave(tx, file_id, ids, start)
     points: list[dict[str, Any]] = []
-    for name, trend in trends.items():
+    for number, trend in numbered.items():
         value = None if trend.value is None or not math.isfinite(trend.value) else float(trend.value)
         reason = trend.reason if value is None else ""
-        place = {"trend_id": ids[name], "time": start, "file_id": file_id, "run_id": run_id, "end": end}
+        place = {"trend_id": number, "time": start, "file_id": file_id, "run_id": run_id, "end": end}
         points.append({**place, "value": value, "reason": reason})
     upsert(tx, trend_points, points)
-    rollups.refresh(tx, set(ids.values()), {start, *touched})
+    rollups.refresh(tx, ids, {start, *touched})
 
 
 def _is_held(tx: Connection, file_id: int, trend_ids: set[int], start: float) -> bool:
@@ -74,23 +76,27 @@ def _leave(tx: Connection, file_id: int, trend_ids: set[int], start: float) -> s
     return times
 
 
-def _ensure(tx: Connection, plot: str, trends: Mapping[str, TrendValue]) -> dict[str, int]:
-    """Ids of the trends of a plot; new ones are made, units and limits brought up to date."""
-    known = {row.name: row for row in tx.execute(sa.select(trend_names).where(trend_names.c.plot == plot))}
-    ids = {}
-    for name, trend in trends.items():
-        limits = {"range": list(trend.range), "warn": list(trend.warn), "alarm": list(trend.alarm)}
-        row = known.get(name)
-        if row is None:
-            values = {"plot": plot, "name": name, "unit": trend.unit, "limits": limits}
-            made = tx.execute(trend_names.insert().values(values)).inserted_primary_key
-            assert made is not None
-            ids[name] = made[0]
-            continue
-        if row.unit != trend.unit or row.limits != limits:
-            tx.execute(trend_names.update().where(trend_names.c.id == row.id).values(unit=trend.unit, limits=limits))
-        ids[name] = row.id
-    return ids
+def _ensure(tx: Connection, of_plots: Mapping[str, Mapping[str, TrendValue]]) -> dict[int, TrendValue]:
+    """The trends of plots by their ids; new ones are made, units and limits brought up to date."""
+    plots = [plot for plot, trends in of_plots.items() if trends]
+    rows = tx.execute(sa.select(trend_names).where(trend_names.c.plot.in_(plots))) if plots else ()
+    known = {(row.plot, row.name): row for row in rows}
+    numbered = {}
+    for plot, trends in of_plots.items():
+        for name, trend in trends.items():
+            limits = {"range": list(trend.range), "warn": list(trend.warn), "alarm": list(trend.alarm)}
+            row = known.get((plot, name))
+            if row is None:
+                values = {"plot": plot, "name": name, "unit": trend.unit, "limits": limits}
+                made = tx.execute(trend_names.insert().values(values)).inserted_primary_key
+                assert made is not None
+                numbered[made[0]] = trend
+                continue
+            if row.unit != trend.unit or row.limits != limits:
+                same = trend_names.c.id == row.id
+                tx.execute(trend_names.update().where(same).values(unit=trend.unit, limits=limits))
+            numbered[row.id] = trend
+    return numbered
 
 
 def forget(tx: Connection, file_id: int) -> None:

@@ -52,7 +52,7 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC") -> Drawn:
     with site.store.read() as tx:
         run = runs.get(tx, run_key)
         element = elements.get(tx, run.id, plot) if run else None
-        live = parts.of_run(tx, run.id, plot, finished=False) if run and element and element.mergeable else []
+        live = parts.of_plot(tx, run.id, plot, finished=False) if run and element and element.mergeable else []
         last = parts.last_of_run(tx, run.id, plot) if run and element and not element.mergeable else None
     if run is None:
         raise NoFigure(f"no run {run_key}")
