@@ -35,9 +35,9 @@ class Flight:
 
 
 class Flights:
-    """All files under way. `limit_s` is how long a task may take; `news` is called, in any thread, when one is done."""
+    """All files under way. `limit_s` says how long a task may take; `news` is called, in any thread, when one is done."""
 
-    def __init__(self, executor: Executor, limit_s: float, news: Callable[[], None]):
+    def __init__(self, executor: Executor, limit_s: Callable[[], float], news: Callable[[], None]):
         self._executor = executor
         self._limit_s = limit_s
         self._news = news
@@ -96,7 +96,7 @@ class Flights:
             return True
         assert flight.task is not None
         task, flight.task = flight.task, None
-        flight.future = self._executor.submit(task, self._limit_s)
+        flight.future = self._executor.submit(task, self._limit_s())
         flight.future.add_done_callback(lambda _: self._news())
         return False
 

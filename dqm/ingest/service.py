@@ -87,7 +87,7 @@ class Watch:
         self.hints = Hints()
         self.executor = executor or Inline(Bench(sources, self._plots))
         self.taker = Taker(store, settings, self._plots, sources.find, now)
-        self.flights = Flights(self.executor, settings.ingest.hang_s + settings.ingest.commit_s, self.hints.news.set)
+        self.flights = Flights(self.executor, self._limit_s, self.hints.news.set)
         self.taker.commits.fence = self._still_lead
         self.backoff = Backoff(store, now)
         self.taker.resting = self.backoff.resting
@@ -343,6 +343,13 @@ class Watch:
         self._rests_until[flight.file.path] = self.now() + GROWING_REST * flight.seconds
         self._pace.seconds.append(flight.seconds)
         self._tell(flight.file, flight.seconds)
+
+    def _limit_s(self) -> float:
+        """How long a task may take: what a worker may be silent, and what plug-ins may take before they are stopped."""
+        isolated = sum(bool(found.digest) for found in self.shelf.registry.plots.values())
+        limits = self.settings.plots
+        patience = self.settings.ingest.hang_s + self.settings.ingest.commit_s
+        return patience + isolated * (limits.block_s + limits.start_s)
 
     def _may_go_on(self) -> bool:
         """Whether there is time for another task at once: where tasks are done inline, signs of life come between."""

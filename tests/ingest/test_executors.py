@@ -20,6 +20,7 @@ from dqm.ingest.executors.dask import Dask
 from dqm.ingest.executors.processes import Processes
 from dqm.records import FileState
 from dqm.settings import Settings
+from dqm.store import plugins as plugins_store
 from dqm.worker import MakeBench, executor_of
 from tests.ingest.deeds import Die, Eat, Fail, Hang, Pid
 from tests.ingest.watching import SHORT, Site, age, take
@@ -388,3 +389,37 @@ def test_a_worker_is_not_told_the_password_of_the_database() -> None:
         assert "secret" not in made._make.settings  # type: ignore[attr-defined]
     finally:
         made.close()
+
+
+HANGS = """
+import time
+from plots.base import Plot
+
+class Hangs(Plot):
+    title = "Hangs"
+    fields = ("packet_type",)
+
+    def __call__(self, packets, fig):
+        time.sleep(3600)
+"""
+
+
+def test_a_plug_in_that_hangs_in_a_worker_costs_its_own_tile_there_too(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "hangs.py").write_text(HANGS)
+    settings = Settings(plots={"paths": [plugins], "block_s": 1}, ingest={"workers": 1})
+    executor = executor_of(settings)
+    assert executor is not None
+    try:
+        site = Site(tmp_path, executor=executor, plugins=[plugins])
+        take(site.root, SHORT)
+        site.settle()
+        found = site.elements("5")
+        assert found["Hangs"].state == "broken"
+        assert "took more than 1 s" in found["Hangs"].reason
+        assert all(element.state == "ok" for name, element in found.items() if name != "Hangs")
+        with site.store.read() as tx:
+            assert plugins_store.rests(tx)["Hangs"].lasts(site.clock.now)
+    finally:
+        executor.close()
