@@ -22,8 +22,8 @@ from dqm.store.tables import elements, files, parts, trend_points, trend_rollups
 from dqm.store.tables import runs as run_table
 
 ACTOR = "retention rule"
-FILES_AT_ONCE = 10
-"""So many files lose their points in one transaction: well below a tenth of a second of holding the database."""
+FILES_AT_ONCE = 4
+"""So many files lose their points in one transaction: 0.06 s of computing with 200 trends of each."""
 DAY_S = 86400.0
 _MERGED = ("count", "unknown", "summed", "total", "low", "high", "first", "last")
 

@@ -152,7 +152,7 @@ def test_hours_are_drawn_as_their_mean_within_a_band_and_no_spike_in_them_is_los
     assert drawn["layout"]["yaxis"]["range"][1] > 300
     assert _what(line) == "P, 9 files, hourly: mean and range"
     said = " ".join(remark.children for remark in _remarks(View([line], NOW, NOW + 3 * 3600, [])))
-    assert "Of files up to 2024-07-08 only hours are kept" in said
+    assert "The numbers of single files up to 2024-07-08 are not kept" in said
 
 
 def test_a_range_of_very_many_files_is_shown_by_hours_until_it_is_short_enough(site: Site) -> None:

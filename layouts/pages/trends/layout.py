@@ -186,8 +186,10 @@ def _remarks(view: View) -> list[Any]:
     kept = [line for line in view.lines if line.kept_until is not None]
     if kept:
         until = max(line.kept_until or 0.0 for line in kept)
-        size = "days" if any(line.resolution == "day" for line in kept) else "hours"
-        said.append(f"Of files up to {exact(until)[:10]} only {size} are kept, with mean and range (a retention rule).")
+        said.append(
+            f"The numbers of single files up to {exact(until)[:10]} are not kept: hours and days stand for them"
+            " (a retention rule)."
+        )
     for line in view.lines:
         if line.unknown:
             why = f": {line.why_unknown}" if line.why_unknown else ""
