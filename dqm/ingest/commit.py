@@ -289,7 +289,8 @@ class Committer:
         file, scan = counting.file, counting.scan
         assert file.run_id is not None
         with self.begin() as tx:
-            beaten = _beaten(tx, file) if complete and not file.counted else []
+            # one that is counted may have twins too: it was counted before it had the rows by which it is known
+            beaten = _beaten(tx, file) if complete else []
             waits = not complete and not file.counted and bool(_beaten(tx, file))
             whole = [twin for twin in beaten if twin.state is FileState.DONE]
             if whole and outcome.get("state") is FileState.PARTIAL:
@@ -335,6 +336,9 @@ class Committer:
         values = outcome | {"state": FileState.SAME, "reason": reason, "same_as": twin.id, "counted": False}
         files.update(tx, counting.file.id, **values)
         parts.forget(tx, counting.file.id)
+        if counting.file.counted and counting.file.run_id is not None:
+            trends.forget(tx, counting.file.id)
+            self.rebuild(tx, counting.file.run_id)
 
     def _write_draft(self, tx: Any, counting: Counted, file: DataFile, draft: _Draft, visible: bool) -> None:
         part, element = draft.part, draft.element

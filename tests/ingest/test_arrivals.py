@@ -364,6 +364,26 @@ def test_a_file_that_is_renamed_before_it_can_be_known_again_is_counted_once(sit
     assert sorted(site.states().values()) == ["done", "done", "gone", "gone"]
 
 
+def test_a_packet_file_that_was_counted_before_it_could_be_known_takes_the_place_of_its_raw_file(
+    site: Site, once: dict
+) -> None:
+    """It had 10 rows, its raw file came whole meanwhile, and both were counted until the packet file was whole."""
+    for raw, made in zip(take(site.folder / "raw", packets=False), take(site.folder / "made", raw=False), strict=True):
+        with open_file(made) as source:
+            rows = source._file["packets"][:].astype(PACKET_DTYPE)
+        with PacketWriter(site.root / made.name, swmr=True) as writer:
+            writer.write(rows[:10])
+            site.settle(times=1)
+            assert site.file(made.name).counted
+            shutil.copy2(raw, site.root)
+            site.settle(seconds=30, times=2)
+            assert site.file(raw.name).state == "done"
+            writer.write(rows[10:])
+        site.settle(seconds=30)
+    assert {name[:6]: state for name, state in site.states().items()} == {"binary": "same", "packet": "done"}
+    assert site.bases("5") == once
+
+
 def test_a_growing_file_with_two_names_is_counted_once(site: Site, once: dict) -> None:
     made = take(site.folder / "made", raw=False)
     shutil.copy2(made[1], site.root)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,9 @@ MARK = "SOAK_FAMILY"
 ORPHANS_S = 20.0
 """How long a child may live on when its parent was killed: it has to find out by itself."""
 STOP_S = 40.0
+OF_KILLED_RELATIVES = ("KeyError: '/mp-", "BrokenPipeError", "EOFError", "ConnectionResetError")
+WITHOUT_DATABASE = ("the database cannot be used", "Worker failed to boot")
+"""How a process ends that was started while its database was away: with a sentence, to be started again."""
 
 
 @dataclass
@@ -64,7 +67,9 @@ class Fleet:
 
     def _start(self, member: Member) -> None:
         if member.process is not None and member.process.returncode not in (-signal.SIGKILL, None):
-            self.ends.append(f"{member.role} ended with code {member.process.returncode}: {last_line(member.log)}")
+            why = last_line(member.log)
+            if not any(words in why for words in WITHOUT_DATABASE):
+                self.ends.append(f"{member.role} ended with code {member.process.returncode}: {why}")
         with member.log.open("ab") as log:
             member.process = subprocess.Popen(
                 [sys.executable, "-c", self.code, *member.arguments], cwd=self.folder, start_new_session=True,
@@ -83,7 +88,8 @@ class Fleet:
             try:
                 parent = psutil.Process(member.process.pid)
                 found.append((member.role, parent))
-                found += [(f"child of {member.role}", child) for child in parent.children(recursive=True)]
+                children = [c for c in parent.children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE]
+                found += [(f"child of {member.role}", child) for child in children]
             except psutil.NoSuchProcess:
                 continue
         return found
@@ -137,14 +143,18 @@ class Fleet:
             except psutil.Error:
                 continue
 
-    def complaints(self, excused: Callable[[str], bool] = lambda line: False) -> list[str]:
-        """Tracebacks and surprises in the logs."""
+    def complaints(self) -> list[str]:
+        """Tracebacks and surprises in the logs, but for what Python itself says when its relatives are killed."""
         found = []
         for member in self.members:
-            for number, line in enumerate(
-                member.log.read_text(errors="replace").splitlines() if member.log.exists() else []
-            ):
-                if ("Traceback" in line or "unexpected" in line) and not excused(line):
+            lines = member.log.read_text(errors="replace").splitlines() if member.log.exists() else []
+            for number, line in enumerate(lines):
+                if "Traceback" in line:
+                    end = next((late for late in lines[number + 1 :] if late and not late.startswith(" ")), "")
+                    line = "" if end.startswith(OF_KILLED_RELATIVES) else f"Traceback ... {end}"
+                elif " unexpected: " not in line and "exception calling callback" not in line:
+                    line = ""
+                if line:
                     found.append(f"{member.log.name}:{number + 1}: {line}")
         return found
 
