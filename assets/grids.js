@@ -128,6 +128,27 @@
     window.dash_clientside.set_props("file-chosen", { data: String(id) });
   };
 
+  const ACTS = [["retry", "Read again"], ["ignore", "Ignore"], ["release", "Release"]];
+  const DONE = { retry: "to be read again", ignore: "ignored", release: "released, to be read again" };
+
+  /** Asks the API for each file: [ids that were done, sentences about the others]. */
+  pages.actOnFiles = async function (act, ids, why) {
+    const done = [], refused = [];
+    const query = (why || "").trim() ? "?reason=" + encodeURIComponent(why.trim()) : "";
+    for (const id of ids) {
+      try {
+        const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" };
+        const answer = await fetch(pages.address(`/api/v1/files/${encodeURIComponent(id)}/${act}${query}`), options);
+        if (answer.ok) done.push(id);
+        else refused.push("Not done: " + (await answer.json()).detail);
+      } catch {
+        refused.push("Not done: the server does not answer. Try again.");
+        break;
+      }
+    }
+    return [done, refused];
+  };
+
   document.addEventListener("keydown", (event) => {
     const detail = document.getElementById("file-detail");
     const writes = event.target.matches && event.target.matches("input, textarea, select");
@@ -200,6 +221,37 @@
       } catch {
         return "Not done: the server does not answer. Try again.";
       }
+    },
+
+    /** What can be done with the selected rows, with how many of them it can be done. */
+    selected: function (rows) {
+      const some = rows || [];
+      const n = ACTS.map(([act]) => some.filter((row) => (row.can || []).includes(act)).length);
+      const words = ACTS.map(([, word], i) => `${word} (${n[i]})`);
+      return [!some.length, `${some.length} selected:`, ...words, ...n.map((count) => !count)];
+    },
+
+    /** One act on all selected rows that allow it; what was ignored can be released again at once. */
+    actOnSome: async function () {
+      const [rows, why, before, id] = Array.from(arguments).slice(-4);
+      const trigger = window.dash_clientside.callback_context.triggered_id;
+      if (!trigger) return [skip(), skip(), skip()];
+      const undo = trigger === "files-undo";
+      const act = undo ? "release" : String(trigger).replace("files-do-", "");
+      const ids = undo ? before || [] : (rows || []).filter((row) => row.can.includes(act)).map((row) => row.id);
+      const [done, refused] = await pages.actOnFiles(act, ids, undo ? "undone" : why);
+      withGrid(id, (api) => api.deselectAll());
+      const said = done.length ? `${done.length} ${done.length === 1 ? "file" : "files"} ${DONE[act]}.` : "";
+      const again = act === "ignore" && done.length > 0;
+      return [[said, ...refused.slice(0, 1)].filter(Boolean).join(" "), !again, again ? done : null];
+    },
+
+    /** Ignores or releases the file that is shown in detail. */
+    actOnOne: async function (clicks, reasons) {
+      const trigger = window.dash_clientside.callback_context.triggered_id;
+      if (!trigger || !clicks.some(Boolean)) return skip();
+      const [done, refused] = await pages.actOnFiles(trigger.act, [trigger.file], reasons[0]);
+      return done.length ? `It is ${DONE[trigger.act]}.` : refused[0];
     },
 
     closeDetail: function (clicks) {

@@ -105,6 +105,10 @@ class Detail:
     """What reading it again will touch, in words."""
     changes: list[tuple[float, str, str]]
     """(time, who, what) of the audit trail, newest first."""
+    can: list[str]
+    """What can be done with it: retry, ignore, release."""
+    leaving: str
+    """What ignoring or releasing it will do, in words."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,18 @@ def _row(file: DataFile) -> dict[str, Any]:
         "size": size(file.size),
         "done": "–" if file.lag_s is None else span(file.lag_s),
         "changed": file.changed,
+        "can": acts_on(file),
     }
+
+
+def acts_on(file: DataFile) -> list[str]:
+    """What can be done with a file: retry, ignore, release."""
+    can = {
+        "retry": not file.ignored and file.state not in NOT_AGAIN,
+        "ignore": not file.ignored and file.state not in NOT_IGNORED,
+        "release": bool(file.ignored) or file.state is FileState.QUARANTINED,
+    }
+    return [act for act, possible in can.items() if possible]
 
 
 def name_of(path: str) -> str:
@@ -224,10 +239,28 @@ def detail(site: Site, file_id: str) -> Detail | None:
         _facts(file),
         [(name, time) for name, time in _times(file) if time is not None],
         (twin.id, name_of(twin.path)) if twin else None,
-        NOT_AGAIN.get(file.state, ""),
+        "It is ignored: release it, then it is read again." if file.ignored else NOT_AGAIN.get(file.state, ""),
         _confirmation(file, n_plots, run.files if run else 0, progress(site).alive),
-        [(change["time"], change["actor"], change["action"]) for change in changes],
+        [(change["time"], change["actor"], _said(change)) for change in changes],
+        acts_on(file),
+        _leaving(file),
     )
+
+
+def _said(change: dict[str, Any]) -> str:
+    reason = (change["after"] or {}).get("reason") if isinstance(change["after"], dict) else None
+    return f"{change['action']} ({reason})" if reason else change["action"]
+
+
+def _leaving(file: DataFile) -> str:
+    if file.ignored:
+        return "Released, it is read from the first row and counted again. Its copies give way to it."
+    counted = (
+        f"Its {file.rows_done:,} rows are taken out of run {file.run_key}. " if file.counted and file.run_key else ""
+    )
+    still = "Released, it is read again at once. " if file.state is FileState.QUARANTINED else ""
+    stays = "Ignored, it is left alone until somebody releases it; a copy of it is counted in its place."
+    return f"{counted}{still}{stays} The file itself is not changed."
 
 
 def _facts(file: DataFile) -> list[tuple[str, str]]:

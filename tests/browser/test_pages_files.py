@@ -88,10 +88,52 @@ def test_reading_again_says_what_it_touches_and_stands_in_the_audit_trail(site: 
         assert [change["action"] for change in audit.of(tx, f"file {done.id}")] == ["read again"]
 
 
+def test_selected_files_are_ignored_together_and_that_is_undone(site: Served, page: Page) -> None:
+    some_files(site.store)
+    page.goto(f"{site.url}/files")
+    expect(page.locator("#live")).to_contain_text("live")
+    expect(page.locator("#files-acts")).to_be_hidden()
+    for name in ("done", "partial", "gone"):
+        row = page.locator(".ag-pinned-left-cols-container .ag-row", has_text=f"-{name}.h5")
+        row.locator("input[type=checkbox]").check()
+    expect(page.locator("#files-selected")).to_have_text("3 selected:")
+    expect(page.get_by_role("button", name="Read again (2)")).to_be_enabled()
+    expect(page.get_by_role("button", name="Release (0)")).to_be_disabled()
+    page.locator("#files-why").fill("<b>noisy</b> supply")
+    page.get_by_role("button", name="Ignore (3)").click()
+    expect(page.locator("#files-said")).to_have_text("3 files ignored.")
+    expect(page.locator("#files-acts")).to_be_hidden()
+    with site.store.read() as tx:
+        ignored = [file for file in files.search(tx, limit=100, history=True) if file.ignored]
+    assert [file.ignored for file in ignored] == ["ignored by admin@127.0.0.1: <b>noisy</b> supply"] * 3
+    expect(page.get_by_text("<b>noisy</b> supply").first).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#files-said")).to_have_text("3 files released, to be read again.")
+    with site.store.read() as tx:
+        assert not [file for file in files.search(tx, limit=100, history=True) if file.ignored]
+
+
+def test_a_file_is_ignored_and_released_in_its_detail_with_a_reason(site: Served, page: Page) -> None:
+    some_files(site.store)
+    with site.store.read() as tx:
+        [bad] = files.search(tx, state="quarantined")
+    page.goto(f"{site.url}/files?file={bad.id}")
+    page.get_by_text("Ignore or Release …").click()
+    expect(page.locator("#file-leave")).to_contain_text("Released, it is read again at once.")
+    page.locator("#file-leave input").fill("not of ours")
+    page.get_by_role("button", name="Ignore it").click()
+    expect(page.locator("#file-said")).to_have_text("It is ignored.")
+    expect(page.locator("#file-about .state")).to_have_text("IGNORED")
+    expect(page.locator("#file-about")).to_contain_text("ignored (not of ours) by")
+    page.locator("#file-leave summary").click()
+    page.get_by_role("button", name="Release it").click()
+    expect(page.locator("#file-about .state")).to_have_text("WAITING")
+
+
 def test_a_file_that_is_gone_cannot_be_read_again(page: Page, ledger: Served) -> None:
     page.goto(f"{ledger.url}/files?state=gone")
     page.locator(NAMES).click()
-    page.get_by_text("Read again").click()
+    page.locator("#file-again").get_by_text("Read again").click()
     expect(page.locator("#file-again")).to_contain_text("It is no longer there.")
     expect(page.get_by_role("button", name="Read it again")).to_have_count(0)
 

@@ -13,6 +13,7 @@ from layouts.components.asked import notes
 from layouts.components.grid import order_of
 from layouts.pages.files.layout import GRID, about, doing, nothing, states
 
+ACTS = ("retry", "ignore", "release")
 CONTROLS = ("search", "state", "run")
 
 
@@ -121,6 +122,35 @@ def _in_the_browser(app: Dash) -> None:
         here("closeDetail"),
         Output("file-chosen", "data"),
         Input({"type": "file-close", "place": ALL}, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        here("selected"),
+        Output("files-acts", "hidden"),
+        Output("files-selected", "children"),
+        [Output(f"files-do-{act}", "children") for act in ACTS],
+        [Output(f"files-do-{act}", "disabled") for act in ACTS],
+        Input(GRID, "selectedRows"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        here("actOnSome"),
+        Output("files-said", "children"),
+        Output("files-undo", "hidden"),
+        Output("files-done", "data"),
+        [Input(f"files-do-{act}", "n_clicks") for act in ACTS],
+        Input("files-undo", "n_clicks"),
+        State(GRID, "selectedRows"),
+        State("files-why", "value"),
+        State("files-done", "data"),
+        State(GRID, "id"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        here("actOnOne"),
+        Output("file-said", "children", allow_duplicate=True),
+        Input({"type": "file-do", "act": ALL, "file": ALL}, "n_clicks"),
+        State({"type": "file-why", "file": ALL}, "value"),
         prevent_initial_call=True,
     )
     app.clientside_callback(

@@ -17,6 +17,8 @@ GRID = "files-grid"
 SHAPES = {"good": "●", "suspect": "▲", "bad": "■", "nodata": "–", "ring": "◌", "dots": "⋯", "lost": "?"}
 """The shapes of states as characters."""
 
+LEAVE = {"ignore": "Ignore", "release": "Release"}
+
 COLUMNS: list[dict[str, Any]] = [
     column("path", "File", cellRenderer="FileName", width=252, pinned="left"),
     {"field": "run", "headerName": "Run", "cellRenderer": "RunLink", "width": 90},
@@ -53,6 +55,8 @@ def layout(site: Site, query: dict[str, str]) -> html.Div:
         asked.order,
         "id",
         rowHeight=50,
+        rowSelection={"mode": "multiRow", "checkboxes": True, "headerCheckbox": False, "enableClickSelection": False},
+        selectionColumnDef={"pinned": "left", "width": 44, "minWidth": 44},
         listeners={"cellKeyDown": ["larboardOpenFile(params)"]},
     )
     chosen = query.get("file", "")
@@ -62,6 +66,7 @@ def layout(site: Site, query: dict[str, str]) -> html.Div:
             html.Div(doing(progress(site)), id="files-progress"),
             html.Div(_filters(site, asked), className="filters"),
             html.Div(notes(asked.problems), id="files-problems"),
+            _bar(),
             html.Div(
                 [
                     html.Div(table, id="files-table", className="table-area", **named("Files")),
@@ -162,6 +167,7 @@ def about(site: Site, chosen: str) -> list[Any]:
         html.Dl(_facts(found), className="facts-list"),
         *_faults(found),
         html.Details(_again(found), id="file-again"),
+        html.Details(_leave(found), id="file-leave"),
         *_changes(found),
     ]
 
@@ -197,6 +203,32 @@ def _again(found: Detail) -> list[Any]:
         return [html.Summary("Read again"), html.P(found.refusal, className="weak")]
     button = html.Button("Read it again", id={"type": "file-read", "file": str(found.file.id)}, className="primary")
     return [html.Summary("Read again …"), html.P(found.confirmation), button]
+
+
+def _leave(found: Detail) -> list[Any]:
+    """Ignoring and releasing, with a reason; what it does is said before."""
+    words = [word for act, word in LEAVE.items() if act in found.can]
+    if not words:
+        return []
+    key = str(found.file.id)
+    why = dcc.Input(
+        id={"type": "file-why", "file": key}, placeholder="why (for the audit trail)", maxLength=200, className="why"
+    )
+    buttons = [
+        html.Button(f"{LEAVE[act]} it", id={"type": "file-do", "act": act, "file": key})
+        for act in LEAVE
+        if act in found.can
+    ]
+    return [html.Summary(f"{' or '.join(words)} …"), html.P(found.leaving), why, html.Div(buttons, className="acts")]
+
+
+def _bar() -> html.Div:
+    """What can be done with all rows that are selected; shown when some are."""
+    buttons = [html.Button(word, id=f"files-do-{act}") for act, word in {"retry": "Read again", **LEAVE}.items()]
+    why = dcc.Input(id="files-why", placeholder="why (for the audit trail)", maxLength=200, className="why")
+    acts = html.Div([html.Span(id="files-selected"), *buttons, why], id="files-acts", hidden=True, className="acts")
+    undo = html.Button("Undo", id="files-undo", hidden=True)
+    return html.Div([acts, html.Span(id="files-said", role="status"), undo, dcc.Store(id="files-done")], id="files-bar")
 
 
 def _changes(found: Detail) -> list[Any]:
