@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ from typing import Any
 SECONDS = 10.0
 """How long opening may take: shorter than the lease of the ingest that waits for it."""
 MEMORY_BYTES = 2 * 2**30
+MOST_OPENED_BYTES = 256 * 2**20
+"""What opening may take of that; beyond it, it is a text or an index that says it is gigabytes long."""
 REMEMBERED = 1000
+REMEMBERED_S = 60.0
+OPENED = "opened"
 
 
 class Doorkeeper:
@@ -34,7 +39,7 @@ class Doorkeeper:
         self._lock = threading.Lock()
         self._helper: subprocess.Popen[bytes] | None = None
         self._owner = 0
-        self._refused: dict[tuple[Any, ...], str] = {}
+        self._refused: dict[tuple[Any, ...], tuple[float, str]] = {}
 
     def objection(self, path: Path, provisional: bool = False) -> str:
         """Why the file must not be opened in this process; empty when it may be."""
@@ -44,16 +49,13 @@ class Doorkeeper:
             return ""
         known = (str(path), info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
         with self._lock:
-            if known in self._refused:
-                return self._refused[known]
+            before, reason = self._refused.get(known, (0.0, ""))
+            if reason and time.monotonic() - before < REMEMBERED_S:
+                return reason
             reason = self._ask(path, provisional)
             if reason:
-                self._refused = dict(list(self._refused.items())[-REMEMBERED:]) | {known: reason}
+                self._refused = dict(list(self._refused.items())[-REMEMBERED:]) | {known: (time.monotonic(), reason)}
             return reason
-
-    def forget(self) -> None:
-        """Files that were refused are tried again."""
-        self._refused = {}
 
     def _ask(self, path: Path, provisional: bool) -> str:
         helper = self._running()
@@ -67,8 +69,10 @@ class Doorkeeper:
             helper.stdin.write(question)
             helper.stdin.flush()
             came, _, _ = select.select([helper.stdout], [], [], seconds)
-            if came and helper.stdout.readline():
-                return ""
+            if came and (answer := helper.stdout.readline().decode().strip()):
+                if answer != OPENED:
+                    self._end(helper)  # what it took it may keep
+                return "" if answer == OPENED else answer
         except OSError:
             came = [helper.stdout] if helper.stdout else []
         ended = self._end(helper)
@@ -146,8 +150,23 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     for line in sys.stdin.buffer:
         asked, provisional = json.loads(line)
-        path = Path(os.fsdecode(bytes.fromhex(asked)))
-        with suppress(UnreadableFile, *READ_ERRORS), reader.open_here(path, None, provisional) as opened:
-            _ = opened.created
-        sys.stdout.write("opened\n")
+        path, answer, before = Path(os.fsdecode(bytes.fromhex(asked))), OPENED, _peak()
+        try:
+            with reader.open_here(path, None, provisional) as opened:
+                _ = opened.created
+        except MemoryError:
+            answer = TOO_MUCH
+        except (UnreadableFile, *READ_ERRORS) as error:
+            answer = TOO_MUCH if "memory allocation" in str(error) else OPENED
+        if _peak() - before > MOST_OPENED_BYTES:
+            answer = TOO_MUCH
+        sys.stdout.write(answer + "\n")
         sys.stdout.flush()
+
+
+TOO_MUCH = f"opening it takes more than {MOST_OPENED_BYTES >> 20} MiB: its structure is damaged"
+
+
+def _peak() -> int:
+    """The most memory that this process had at any time [bytes]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dqm.formats.hdf5 import shown as printable
 from dqm.formats.names import is_unfinished_name
 
 # file systems on which inotify sees only the changes of this host
@@ -56,6 +57,8 @@ class Roots:
                 continue
             seen.searched.append(str(root))
             self._search(root, root, seen, set())
+        if (more := len(seen.problems) - MOST_PROBLEMS) > 0:
+            seen.problems[MOST_PROBLEMS:] = [f"and {more:,} more of the like"]
         return seen
 
     def _search(self, directory: Path, root: Path, seen: Seen, visited: set[tuple[int, int]]) -> None:
@@ -70,7 +73,9 @@ class Roots:
             seen.unsearched.append(str(directory))
             return
         for entry in entries:
-            if entry.is_symlink() and not self._inside(entry.path):
+            if entry.is_symlink() and (not os.path.exists(entry.path) or not self._inside(entry.path)):  # noqa: PTH110
+                if why := self._refused(entry):
+                    seen.problems.append(why)
                 continue
             try:
                 if entry.is_dir():
@@ -83,6 +88,16 @@ class Roots:
             except OSError:
                 continue  # it went away meanwhile
 
+    def _refused(self, link: os.DirEntry[str]) -> str:
+        """Why a link is not followed, where somebody may miss what it leads to; empty for one that is no data."""
+        target = os.path.realpath(link.path)
+        if not self.wants(link.name) and not os.path.isdir(target):  # noqa: PTH112
+            return ""
+        if not self._inside(link.path):
+            there = f"leads out of the data roots, to {shown(target)}"
+            return f"{shown(link.path)} {there}: not followed; name that directory a root"
+        return f"{shown(link.path)} is a link that leads nowhere, or in a circle: not read"
+
     def wants(self, name: str) -> bool:
         """Whether a name is that of a finished data file."""
         return not is_unfinished_name(name) and any(fnmatch.fnmatch(name, pattern) for pattern in self.patterns)
@@ -92,7 +107,7 @@ class Roots:
         root = self.root_of(path)
         if root is None or not self.wants(os.path.basename(path)) or not _is_text(path):  # noqa: PTH119
             return None
-        if os.path.islink(path) and not self._inside(path):  # noqa: PTH114
+        if not self._inside(path):  # by a link, a directory that is one, or dots
             return None
         try:
             return _sight(path, root)
@@ -112,6 +127,14 @@ class Roots:
         return [
             root for root in self.directories if _kind_of(root, mounts) in NETWORK or "fuse" in _kind_of(root, mounts)
         ]
+
+
+MOST_PROBLEMS = 20
+
+
+def shown(path: str) -> str:
+    """A path that any page and any log can show."""
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"), 300)
 
 
 def _is_text(path: str) -> bool:

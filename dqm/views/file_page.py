@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
+from dqm.formats.hdf5 import shown as printable
 from dqm.records import DataFile, FileState, Watcher
 from dqm.store import audit, files, parts, runs, watchers
 from dqm.views.asked import Asked, Order
@@ -141,7 +142,7 @@ def _row(file: DataFile) -> dict[str, Any]:
     return {
         "id": str(file.id),
         "path": name_of(file.path),
-        "full": file.path,
+        "full": printable(file.path, 2000),
         "run": file.run_key or "",
         "state": file.state.value,
         "word": word.word,
@@ -172,7 +173,7 @@ def acts_on(file: DataFile) -> list[str]:
 def name_of(path: str) -> str:
     """The last part of a path, as text that any page can show (a name on a disk may hold bytes that are no text)."""
     name = PurePath(path).name
-    return name.encode("utf-8", "replace").decode()
+    return printable(name.encode("utf-8", "replace").decode(), 300)
 
 
 def reason_of(file: DataFile) -> str:
@@ -265,7 +266,7 @@ def _leaving(file: DataFile) -> str:
 
 def _facts(file: DataFile) -> list[tuple[str, str]]:
     return [
-        ("Path", file.path.encode("utf-8", "replace").decode()),
+        ("Path", printable(file.path.encode("utf-8", "replace").decode(), 2000)),
         ("Format", format_of(file)),
         ("Rows", rows_of(file)),
         ("Size", f"{size(file.size)} ({file.size:,} bytes)"),

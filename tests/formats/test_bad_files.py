@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -424,3 +425,37 @@ def test_the_commands_say_one_line_of_reason_and_go_on_with_the_next_file(
     both = CliRunner().invoke(app, [command, str(bad), str(good), *options])
     assert both.exit_code == 1
     assert f"{good}: ok, packets 2.4, 500 rows" in both.stdout
+
+
+def test_a_heap_that_says_it_has_gigabytes_is_refused_before_this_process_opens_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "packets.h5"
+    with_packets(data=some_packets(100))(path)
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 8 : heap + 16] = struct.pack("<Q", 1 << 30)
+    path.write_bytes(content + bytes(1000))
+    with path.open("r+b") as file:
+        file.truncate(2 << 30)  # a hole: nothing is stored of it
+        file.seek(content.index(struct.pack("<Q", len(content))))
+        file.write(struct.pack("<Q", 2 << 30))  # where the superblock says that the file ends
+    report = inspect(path, Sources())
+    assert (report.state, report.reason) == (
+        "quarantined",
+        "opening it takes more than 256 MiB: its structure is damaged",
+    )
+
+
+def test_a_file_over_which_hdf5_hangs_is_refused_in_time_and_the_next_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dqm.formats.doorkeeper.SECONDS", 2.0)
+    path = tmp_path / "packets.h5"
+    with_packets(data=some_packets(100))(path)
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL") + 16
+    content[heap : heap + 4000] = bytes(4000)  # free space of no size: HDF5 goes round for ever
+    (tmp_path / "bad.h5").write_bytes(content)
+    report = inspect(tmp_path / "bad.h5", Sources())
+    assert report.state == "quarantined"
+    assert "HDF5 did not come to an end with it within 2 s" in (report.reason or "")
+    assert inspect(path, Sources()).state == "ok"
