@@ -1,7 +1,7 @@
 """Who asks, and whether he may: one answer for pages, callbacks and the API.
 
 A token in ``Authorization`` goes before a trusted proxy's header, that before a session. Until the first account exists
-whoever sits at the host itself is its admin.
+whoever sits at the host itself may change what is no person; the first account is made by command.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dqm.auth import claims, secret
 from dqm.auth.claims import NAME, Standing
 from dqm.auth.people import actor_of, subject
 from dqm.auth.proxies import FORWARDED, is_loopback, is_trusted, peer_of
-from dqm.auth.roles import LOCAL_ADMIN, NOBODY, Actor, NotAllowed, NotSignedIn
+from dqm.auth.roles import FIRST_ADMIN, LOCAL_MANAGER, NOBODY, Actor, NotAllowed, NotSignedIn
 from dqm.auth.signin import is_over
 from dqm.records import Account
 from dqm.settings import Settings
@@ -94,9 +94,17 @@ class Door:
             found = self._by_session(shown)
             if found:
                 return found
-        if not why_not_local(request) and not self.has_people():
-            return Visitor(LOCAL_ADMIN, "local")
+        if not self._why_not_local(request) and not self.has_people():
+            return Visitor(LOCAL_MANAGER, "local")
         return Visitor(NOBODY)
+
+    def _why_not_local(self, request: Request) -> str:
+        """A proxy that says nothing looks like somebody at the host: a site that is set up for others has no such."""
+        web = self._settings.web
+        if not is_loopback(web.host) or web.proxies or web.hosts or web.prefix:
+            settings = "(settings web.host, proxies, hosts and prefix)"
+            return f"on a site that is set up for nobody else {settings}; on its host run: {FIRST_ADMIN}"
+        return why_not_local(request)
 
     def _by_token(self, shown: str) -> Visitor:
         now = time.time()
@@ -171,7 +179,7 @@ class Door:
         """Who changes something; `what` is the noun, as of the scopes of tokens. Raises NotAllowed and NotSignedIn."""
         found = self.visitor(request)
         if found.way == "nobody" and not self.has_people():
-            raise NotAllowed(f"{LOCAL_ONLY} {why_not_local(request)}.")
+            raise NotAllowed(f"{LOCAL_ONLY} {self._why_not_local(request)}.")
         if found.scopes is None:
             check_same_site(request)
         elif not {"write", f"{what}:write"} & {*found.scopes}:

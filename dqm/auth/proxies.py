@@ -6,7 +6,10 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+FORWARDED = (
+    "Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Server",
+    "X-Forwarded-Prefix", "X-Forwarded-Port",
+)  # fmt: skip
 """With one of these a request came through a proxy: where it is from, the connection does not say."""
 PEER = "larboard.peer"
 """In the environment of a request: the address at the other end of the connection, if REMOTE_ADDR is not that any more."""

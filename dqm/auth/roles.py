@@ -6,7 +6,19 @@ from dataclasses import dataclass
 
 from dqm.settings import ROLES, SUBSYSTEMS
 
-__all__ = ["ALL", "LOCAL_ADMIN", "NOBODY", "ROLES", "SUBSYSTEMS", "Actor", "NotAllowed", "NotSignedIn", "subsystem_of"]
+__all__ = [
+    "ALL",
+    "FIRST_ADMIN",
+    "LOCAL_ADMIN",
+    "LOCAL_MANAGER",
+    "NOBODY",
+    "ROLES",
+    "SUBSYSTEMS",
+    "Actor",
+    "NotAllowed",
+    "NotSignedIn",
+    "subsystem_of",
+]
 
 ALL = "*"
 """Every subsystem; what concerns the detector as a whole."""
@@ -57,7 +69,11 @@ class Actor:
 
 
 LOCAL_ADMIN = Actor("admin@127.0.0.1", "admin")
-"""Everybody who sits at the host itself, until the first account exists."""
+"""Who has the database in his hands: not the web."""
+LOCAL_MANAGER = Actor(LOCAL_ADMIN.name, "manager")
+"""Whoever sits at the host itself and comes by the web, until the first account exists: people are not for him."""
+FIRST_ADMIN = "larboard user add NAME --role admin"
+"""The command that makes the first account."""
 NOBODY = Actor("anonymous", "viewer", ())
 """Whoever is not signed in."""
 

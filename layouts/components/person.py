@@ -9,9 +9,10 @@ from dash import dcc, html
 from flask import request
 
 from dqm.auth.door import Visitor
-from dqm.auth.roles import LOCAL_ADMIN, NOBODY, ROLES, SUBSYSTEMS, Actor, NotAllowed, NotSignedIn
+from dqm.auth.roles import FIRST_ADMIN, NOBODY, ROLES, SUBSYSTEMS, Actor, NotAllowed, NotSignedIn
 from dqm.views.live import StoreProblem
 from dqm.views.site import Site
+from layouts.components.words import empty
 
 OF = [{"label": name, "value": name} for name in ("*", *SUBSYSTEMS)]
 OF[0]["label"] = "everything"
@@ -41,14 +42,21 @@ def writer(site: Site) -> Actor:
 def badge(site: Site) -> html.Div:
     """Who is signed in, and the way in or out; stands in the header."""
     found = visitor(site)
-    if found.actor == LOCAL_ADMIN:
-        why = "Nobody has an account yet: whoever sits at this host may change everything, nobody else anything"
-        return html.Div(html.Span("local admin", title=why, className="who"), id="person")
+    if found.way == "local":
+        why = "Nobody has an account yet: whoever sits at this host may change runs and files, nobody else anything"
+        return html.Div(html.A("local manager", href="/account", title=why, className="who"), id="person")
     if found.account is None:
         return html.Div(html.A("Sign in", href="/sign-in", className="button to-sign-in"), id="person")
     name = html.A(found.account.name, href="/account", title=f"{found.actor.words}: your account", className="who")
     out = html.Form(html.Button("Sign out"), action="/sign-out", method="POST")
     return html.Div([name, out] if found.way == "session" else [name], id="person")
+
+
+def first_account() -> html.Div:
+    """What stands in place of people as long as there are none: how the first account is made, not here."""
+    how = html.P(["On the host of this site: ", html.Code(FIRST_ADMIN)])
+    why = "Until then whoever sits at the host itself may change runs and files, and nobody else anything."
+    return empty("Nobody has an account yet", why, how)
 
 
 def text_field(label: str, id: Any, help: str = "", *, problem: Any = None, **options: Any) -> html.Div:

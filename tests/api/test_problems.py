@@ -137,6 +137,8 @@ LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
         ({"REMOTE_ADDR": ""}, {}),
         (LOCAL, {"X-Forwarded-For": "10.0.0.1"}),
         (LOCAL, {"Forwarded": "for=10.0.0.1"}),
+        *[(LOCAL, {name: "x"}) for name in ("Via", "X-Real-IP")],
+        *[(LOCAL, {f"X-Forwarded-{name}": "x"}) for name in ("Proto", "Host", "Server", "Prefix", "Port")],
         (LOCAL, {"Host": "rebound.example"}),
         (LOCAL, {"Origin": "http://evil.example"}),
         (LOCAL, {"Origin": "null"}),

@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 from dash import Dash
+from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app, warm
+from dqm.api import register as register_api
 from dqm.api.routes import ROUTES
 from dqm.auth import people, signin
-from dqm.auth.roles import LOCAL_ADMIN, ROLES
+from dqm.auth.roles import LOCAL_ADMIN, LOCAL_MANAGER, ROLES, NotAllowed
 from dqm.auth.signin import Origin
+from dqm.auth.web import register as register_auth
 from dqm.store import accounts, audit
 from dqm.views.site import Site
 from tests.auth.conftest import GOOD
@@ -239,6 +242,53 @@ def test_every_callback_lets_in_whom_the_table_says_and_nobody_else(house: House
             number = people.add_token(house.site.store, LOCAL_ADMIN, owner, "own", ("read",), 1, 365)[1].id
         done = house.visitors[who].post("/_dash-update-component", json=asked(dependency, number))
         check(house, who, CALLBACKS[name], name, done.status_code)
+
+
+@pytest.fixture
+def fresh(site: Site) -> Iterator[House]:
+    """A site where nobody has an account, and a client that comes as a proxy on this host does that says nothing."""
+    app = create_app(site.settings, site.store)
+    warm(app)
+    client = app.server.test_client()
+    client.environ_base["REMOTE_ADDR"] = "127.0.0.1"
+    yield House(site, app, {"local": client})
+    app.server.config["LARBOARD_SITE"].close()
+
+
+def test_the_first_admin_is_not_made_by_the_web_whoever_sits_at_the_host(fresh: House) -> None:
+    client, known = fresh.visitors["local"], server_callbacks(fresh.app)
+    for name in ("people.add_person", "people.change_person", "people.show_people", "audit.show_audit"):
+        assert client.post("/_dash-update-component", json=asked(known[name])).status_code == 403, name
+    body = asked(known["shell.show_page"])
+    for path in ("/people", "/audit", "/account"):
+        body["inputs"][0]["value"] = {"path": path, "search": "", "n": 1}
+        shown = client.post("/_dash-update-component", json=body).text
+        assert "larboard user add NAME --role admin" in shown, path
+        assert "person-add" not in shown
+        assert "audit-grid" not in shown
+    for call in (
+        lambda actor: people.add(fresh.site.store, actor, "eve", "admin", password=GOOD),
+        lambda actor: people.set_password(fresh.site.store, actor, "eve", GOOD),
+        lambda actor: people.add_token(fresh.site.store, actor, "eve", "x", ("read",), 1, 365),
+    ):
+        with pytest.raises(NotAllowed):
+            call(LOCAL_MANAGER)
+    assert client.patch("/api/v1/runs/7", json={"comment": "mine"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("host", "0.0.0.0"), ("proxies", ["10.0.0.1"]), ("hosts", ["daq.example.org"]), ("prefix", "/larboard")],
+)
+def test_on_a_site_that_is_set_up_for_others_nobody_sits_at_the_host(site: Site, setting: str, value: object) -> None:
+    setattr(site.settings.web, setting, value)
+    server = Flask("site")
+    register_auth(server, site.auth, "/assets/")
+    register_api(server, site)
+    done = server.test_client().patch("/api/v1/runs/7", json={"comment": "mine"})
+    assert done.status_code == 403
+    assert done.json
+    assert "larboard user add NAME --role admin" in done.json["detail"]
 
 
 # endpoints ------------------------------------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ from typing import Any
 from dash import dcc, html
 
 from dqm.auth.people import Own, own
-from dqm.auth.roles import LOCAL_ADMIN
 from dqm.views.site import Site
-from layouts.components.person import named, problem, text_field, visitor
+from layouts.components.person import first_account, named, problem, text_field, visitor
 from layouts.components.words import age, empty, moment
 from layouts.pages.people.layout import token_list
 
@@ -19,9 +18,8 @@ CONTENT = "account-content"
 
 def layout(site: Site, query: dict[str, str]) -> html.Div:
     found = visitor(site)
-    if found.actor == LOCAL_ADMIN:
-        how = html.P(["The first account: ", html.Code("larboard user add NAME --role admin"), ", on this host."])
-        return empty("Nobody has an account yet", "Until then whoever sits at this host may change everything.", how)
+    if found.way == "local":
+        return first_account()
     if found.account is None:
         link = html.A("Sign in", href="/sign-in", className="primary button to-sign-in")
         return empty("Nobody is signed in", "Your password, your browsers and your tokens are here when you are.", link)

@@ -11,7 +11,7 @@ from dqm.views.audit_page import Wanted, choices, wanted
 from dqm.views.site import Site
 from layouts.components.asked import day_field, field, named, notes, search_field
 from layouts.components.grid import long_table
-from layouts.components.person import reader
+from layouts.components.person import first_account, reader, visitor
 from layouts.components.words import empty
 
 GRID = "audit-grid"
@@ -27,6 +27,8 @@ COLUMNS: list[dict[str, Any]] = [
 
 def layout(site: Site, query: dict[str, str]) -> html.Div:
     """Filters as the URL has them, and the table."""
+    if visitor(site).way == "local":
+        return first_account()
     asked = wanted(query)
     table = long_table(GRID, [dict(one) for one in COLUMNS], (), "id", rowHeight=34)
     return html.Div(

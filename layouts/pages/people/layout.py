@@ -14,14 +14,16 @@ from dqm.records import Account, Token
 from dqm.views.audit_page import history
 from dqm.views.site import Site
 from layouts.components.asked import named as label
-from layouts.components.person import named, problem, reader, role_fields, text_field
-from layouts.components.words import age, empty, extra, moment
+from layouts.components.person import first_account, named, problem, reader, role_fields, text_field, visitor
+from layouts.components.words import age, extra, moment
 
 NUMBERS = ("Browsers", "Tokens")
 TABLE, DETAIL = "people-table", "person-detail"
 
 
 def layout(site: Site, query: dict[str, str]) -> html.Div:
+    if visitor(site).way == "local":
+        return first_account()
     chosen = query.get("name", "")
     table, detail = parts(site, chosen)
     return html.Div(
@@ -51,10 +53,6 @@ def parts(site: Site, chosen: str) -> tuple[Any, list[Any]]:
 
 
 def _table(found: People, chosen: str) -> Any:
-    if not found.accounts:
-        how = html.P(["On the host of this site: ", html.Code("larboard user add NAME --role admin")])
-        why = "Until somebody has an account, whoever sits at the host itself may change everything, nobody else anything."
-        return empty("Nobody has an account yet", why, how)
     titles = ("Name", "Role", "Signs in with", "Last seen", "Browsers", "Tokens", "State")
     heads = [html.Th(title, scope="col", className="value" if title in NUMBERS else "") for title in titles]
     head = html.Thead(html.Tr(heads))
