@@ -9,6 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import h5py
 import numpy as np
@@ -130,41 +131,57 @@ DECLARED: dict[int, Callable[[bytes], int | None]] = {
 
 
 class Messages:
-    """Elements of any length of a dataset: how long they are, looked up before HDF5 is asked for them."""
+    """Elements of any length of a dataset of bytes, looked up in their heaps by ourselves wherever that is possible.
+
+    HDF5 crashes and hangs over heaps that are damaged; and for each message it does far more than to find its bytes.
+    """
 
     def __init__(self, dset: h5py.Dataset):
         self._dset = dset
-        self._heaps: set[int] = set()
         codes = _filters(dset)
-        understood = dset.chunks is not None and set(codes) <= {DEFLATE, SHUFFLE, FLETCHER32}
+        understood = dset.chunks is not None and set(codes) <= {DEFLATE, SHUFFLE}
         self._shuffled = SHUFFLE in codes
         self._deflated = DEFLATE in codes
         self._known = understood and dset.id.get_type().get_size() == REFERENCE.itemsize
         self._chunk: tuple[int, np.ndarray] | None = None
+        self._heaps: dict[int, Heap] = {}
+        self._kept_bytes = 0
 
-    def check(self, start: int, stop: int) -> None:
-        """Raises Untrusted when one of the elements [start, stop) is longer than a message, or its heap is damaged."""
+    def read(self, start: int, stop: int) -> list[np.ndarray]:
+        """Elements [start, stop) as u1 arrays; raises Untrusted beside what HDF5 raises."""
         if not self._known:
-            return
+            return list(self._dset[start:stop])
         assert self._dset.chunks is not None
-        rows = self._dset.chunks[0]
+        rows, found = self._dset.chunks[0], []
         for first in range(start - start % rows, stop, rows):
             references = self._references(first)
-            if references is None:
+            begin, end = max(start - first, 0), min(stop - first, rows)
+            if references is None:  # not stored: each is empty
+                found += [EMPTY] * (end - begin)
                 continue
-            some = references[max(start - first, 0) : stop - first]
-            longest = int(some["size"].max()) if len(some) else 0
-            if longest > MOST_MESSAGE_BYTES:
-                at = first + max(start - first, 0) + int(some["size"].argmax())
+            some = references[begin:end]
+            if len(some) and int(some["size"].max()) > MOST_MESSAGE_BYTES:
+                at, longest = first + begin + int(some["size"].argmax()), int(some["size"].max())
                 raise Untrusted(
                     f"message {at:,} says that it has {longest:,} bytes, at most {MOST_MESSAGE_BYTES:,} can be"
                 )
-            for heap in np.unique(some["heap"][some["size"] > 0]).tolist():
-                self._check_heap(heap)
+            found += [self._bytes(*reference) for reference in some.tolist()]
+        return found
+
+    def _bytes(self, size: int, heap: int, index: int) -> np.ndarray:
+        if not size:
+            return EMPTY
+        at, have = self._heap(heap).objects.get(index, (0, -1))
+        if have != size:
+            raise Untrusted("the heap of a message does not hold it")
+        return self._heaps[heap].content[at : at + size]
 
     def _references(self, first: int) -> np.ndarray | None:
-        if self._chunk is not None and self._chunk[0] == first and not self._dset.file.swmr_mode:
+        following = self._dset.file.swmr_mode
+        if self._chunk is not None and self._chunk[0] == first and not following:
             return self._chunk[1]
+        if following:  # what was there may be longer now
+            self._heaps, self._kept_bytes = {}, 0
         assert self._dset.chunks is not None
         size = self._dset.chunks[0] * REFERENCE.itemsize
         info = self._dset.id.get_chunk_info_by_coord((first,))
@@ -182,33 +199,48 @@ class Messages:
         self._chunk = (first, references)
         return references
 
-    def _check_heap(self, address: int) -> None:
-        """A collection of a global heap: HDF5 goes round for ever over one whose free space is of no size."""
+    def _heap(self, address: int) -> Heap:
         if address in self._heaps:
-            return
-        handle = _handle(self._dset)
-        base = self._dset.file.userblock_size
+            return self._heaps[address]
         if address >= 1 << 62:
             raise Untrusted("a message points outside the file")
-        head = os.pread(handle, HEAP_HEADER.size, address + base)
+        handle = _handle(self._dset)
+        head = os.pread(handle, HEAP_HEADER.size, address)
         if len(head) < HEAP_HEADER.size or head[:4] != b"GCOL":
             raise Untrusted("the heap of a message is damaged, or not written yet")
         size = HEAP_HEADER.unpack(head)[2]
         if size > MOST_HEAP_BYTES:
             raise Untrusted(f"the heap of a message says that it has {size:,} bytes")
-        walk(os.pread(handle, size, address + base), size)
-        if not self._dset.file.swmr_mode:
-            self._heaps.add(address)
+        if self._kept_bytes > KEPT_HEAP_BYTES:
+            self._heaps, self._kept_bytes = {}, 0
+        heap = self._heaps[address] = Heap.of(os.pread(handle, size, address), size)
+        self._kept_bytes += size
+        return heap
 
 
-def walk(content: bytes, size: int) -> None:
-    """Goes through the objects of a heap collection; raises Untrusted where HDF5 would not come to its end."""
-    at = HEAP_HEADER.size
-    while at + HEAP_OBJECT.size <= size:
-        if at + HEAP_OBJECT.size > len(content):
-            raise Untrusted("the heap of a message reaches beyond the end of the file")
-        index, _, _, n = HEAP_OBJECT.unpack_from(content, at)
-        step = HEAP_OBJECT.size + -(-n // 8) * 8 if index else n
-        if step <= 0 or step > size - at:
-            raise Untrusted("the heap of a message is damaged")
-        at += step
+EMPTY = np.zeros(0, np.uint8)
+KEPT_HEAP_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Heap:
+    """A collection of a global heap: (first byte, size) of each object by its index."""
+
+    content: np.ndarray
+    objects: dict[int, tuple[int, int]]
+
+    @classmethod
+    def of(cls, content: bytes, size: int) -> Heap:
+        """Goes through the objects of a collection; raises Untrusted where that leads nowhere."""
+        at, objects = HEAP_HEADER.size, {}
+        while at + HEAP_OBJECT.size <= size:
+            if at + HEAP_OBJECT.size > len(content):
+                raise Untrusted("the heap of a message reaches beyond the end of the file")
+            index, _, _, n = HEAP_OBJECT.unpack_from(content, at)
+            step = HEAP_OBJECT.size + -(-n // 8) * 8 if index else n
+            if step <= 0 or step > size - at:
+                raise Untrusted("the heap of a message is damaged")
+            if index and at + HEAP_OBJECT.size + n <= len(content):
+                objects[index] = (at + HEAP_OBJECT.size, n)
+            at += step
+        return cls(np.frombuffer(content, np.uint8), objects)

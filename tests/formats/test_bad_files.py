@@ -15,8 +15,11 @@ import pytest
 
 from dqm.formats import UnreadableFile, identify, open_file
 from dqm.formats.columns import PACKET_DTYPE
+from dqm.formats.reader import RawReader
+from dqm.formats.trust import REFERENCE
 from dqm.ingest.oneshot import Sources, inspect
 from tests.conftest import packets_of, some_packets
+from tests.formats import good_files
 
 Make = Callable[[Path], None]
 
@@ -459,3 +462,30 @@ def test_a_file_over_which_hdf5_hangs_is_refused_in_time_and_the_next_one_is_rea
     assert report.state == "quarantined"
     assert "HDF5 did not come to an end with it within 2 s" in (report.reason or "")
     assert inspect(path, Sources()).state == "ok"
+
+
+def test_messages_are_read_as_hdf5_reads_them(tmp_path: Path) -> None:
+    for form in ("raw", "raw as larpix-control"):
+        path = good_files.write(form, tmp_path / "raw.h5", seed=4)
+        with open_file(path) as reader:
+            assert isinstance(reader, RawReader)
+            mine = reader._read_messages(0, reader.messages)
+            for one, other in zip(mine, list(reader._messages), strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("field", "value"), [("index", 60_000), ("size", 9), ("heap", 48), ("heap", 1 << 40)])
+def test_a_message_that_points_elsewhere_costs_its_block_and_not_the_process(
+    tmp_path: Path, field: str, value: int
+) -> None:
+    """HDF5 itself crashes over some of these."""
+    path = good_files.write("raw", tmp_path / "raw.h5", compression=None)
+    with h5py.File(path, "r") as file:
+        at = file["msgs"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    references = np.frombuffer(content, REFERENCE, 32, at)
+    references[3][field] = value
+    path.write_bytes(content)
+    report = inspect(path, Sources(name="demo"))
+    assert report.state == "partial"
+    assert "messages 0 to 119 cannot be read" in (report.reason or "")

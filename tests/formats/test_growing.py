@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from dqm.formats import Cursor, Reader, UnreadableFile, open_file
+from dqm.formats.trust import Heap
 from tests.conftest import REPOSITORY, some_packets
 
 SCRIPT = """
 import json, select, sys
 import h5py, numpy as np
 from dqm.formats.columns import PACKET_DTYPE
+from dqm.formats.trust import Heap
 from dqm.formats.writers import PacketWriter
 from tests.conftest import some_packets
 from tests.formats.test_growing import messages
@@ -232,16 +234,26 @@ def test_messages_that_are_declared_before_they_are_written_do_not_count(writer:
         assert (reader.cursor.message, reader.faults) == (5, [])
 
 
-def test_messages_whose_bytes_are_not_there_yet_are_read_another_time(writer: Writer) -> None:
+def test_messages_whose_bytes_are_not_there_yet_are_read_another_time(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer.do(raw(), SWMR, "write(0, 10); file.flush()")
-    # as larpix-control does: the datasets are flushed, the heap with the bytes of messages is not
+    # as larpix-control does: the datasets are flushed, the heap with the bytes of messages need not be
     writer.do("write(10, 500); msgs.flush(); headers.flush()")
+    there = Heap.of
+
+    def half(content: bytes, size: int) -> Heap:
+        heap = there(content, size)
+        return Heap(heap.content, {index: place for index, place in heap.objects.items() if index <= 200})
+
+    monkeypatch.setattr(Heap, "of", half)
     with open_file(writer.path) as reader:
         first = read(reader)
         cursor = Cursor.from_json(reader.cursor.to_json())
-        assert 10 <= cursor.message < 500
+        assert cursor.message == 200
         assert (reader.stopped, reader.partial, reader.state) == (True, False, "growing")
-        assert reader.faults == [f"messages from {cursor.message} on cannot be read yet"]
+        assert reader.faults == ["messages from 200 on cannot be read yet"]
+    monkeypatch.undo()
     writer.do("file.flush()")
     with open_file(writer.path) as reader:
         both = np.concatenate([first, read(reader, cursor)])
