@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,11 @@ from dqm.auth.roles import ALL, ROLES
 from dqm.settings import AuthSettings
 
 NAME = re.compile(r"[\w.@+-]{1,64}")
+
+
+def is_name(text: str) -> bool:
+    """Whether an account may be called so; what only looks like another name (full width, ligatures) is none."""
+    return NAME.fullmatch(text) is not None and unicodedata.is_normalized("NFKC", text)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ def name_of(claims: dict[str, Any], wanted: str) -> str:
     """A name for people to read; it proves nothing, the subject does."""
     for claim in (wanted, "preferred_username", "email", "name", "sub"):
         text = claims.get(claim)
-        if isinstance(text, str) and (name := re.sub(r"[^\w.@+-]+", "_", text.strip())[:64]):
+        if isinstance(text, str) and (
+            name := re.sub(r"[^\w.@+-]+", "_", unicodedata.normalize("NFKC", text).strip())[:64]
+        ):
             return name
     return "somebody"

@@ -6,16 +6,18 @@ whoever sits at the host itself may change what is no person; the first account 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dqm.auth import claims, secret
-from dqm.auth.claims import NAME, Standing
-from dqm.auth.people import actor_of, subject
-from dqm.auth.proxies import FORWARDED, is_loopback, is_trusted, peer_of
+from dqm.auth.claims import Standing, is_name
+from dqm.auth.people import RESERVED, actor_of, subject
+from dqm.auth.proxies import FORWARDED, is_loopback, is_trusted, network_of, peer_of
 from dqm.auth.roles import FIRST_ADMIN, LOCAL_MANAGER, NOBODY, Actor, NotAllowed, NotSignedIn
 from dqm.auth.signin import is_over
 from dqm.records import Account
@@ -24,10 +26,13 @@ from dqm.store import Store, StoreProblem, accounts, audit, sessions, tokens
 
 if TYPE_CHECKING:
     from flask import Request
+    from sqlalchemy.engine import Connection
 
 KEPT = "larboard.visitor"
 TOUCH_S = 60
 """How often it is written down that a session or a token was used."""
+NOTED_OF_ADDRESS, NOTED_OF_ACCOUNT = 10, 30
+"""So many refusals a minute are written down of a person at one address, and of a person; strangers count as one."""
 BEARER = "bearer "
 LOCAL_ONLY = "Until the first account exists, changes are accepted only"
 
@@ -53,7 +58,7 @@ class Door:
         self._settings = settings
         self._store = store
         self._has_people = False
-        self._noted: dict[tuple[str, str], float] = {}
+        self._noted: dict[tuple[str, str, str], float] = {}
         self._lock = threading.Lock()
 
     @property
@@ -119,8 +124,7 @@ class Door:
                 f"This token {'has expired' if token.revoked is None and not account.disabled else over}."
             )
         if now - (token.used or 0) > TOUCH_S:
-            with self._store.begin() as tx:
-                tokens.touch(tx, token.id, now)
+            self._touch(lambda tx: tokens.touch(tx, token.id, now))
         actor = actor_of(account)
         named = Actor(f"{actor.name} (token {token.name})", actor.role, actor.subsystems)
         return Visitor(named, "token", account, scopes=token.scopes)
@@ -135,10 +139,14 @@ class Door:
         if account.disabled or is_over(session, self._settings.auth, now):
             return None
         if now - session.used > TOUCH_S:
-            with self._store.begin() as tx:
-                sessions.touch(tx, hash, now)
-                accounts.update(tx, account.id, seen=now)
+            self._touch(lambda tx: sessions.touch(tx, hash, now))
+            self._touch(lambda tx: accounts.update(tx, account.id, seen=now))
         return Visitor(actor_of(account), "session", account, hash)
+
+    def _touch(self, write: Callable[[Connection], None]) -> None:
+        """Writes down that something was used, if that is possible at once: who reads does not wait for a writer."""
+        with contextlib.suppress(StoreProblem), self._store.begin(wait=False) as tx:
+            write(tx)
 
     def _proxied_name(self, request: Request) -> str:
         """Whom a proxy names; nothing from anybody else."""
@@ -149,12 +157,13 @@ class Door:
 
     def _by_proxy(self, name: str, request: Request) -> Visitor:
         auth = self._settings.auth
-        if not NAME.fullmatch(name):
+        if not is_name(name):
             raise NotSignedIn(f"The proxy names somebody whose name is not possible, in {auth.header}.")
         listed = request.headers.get(auth.groups_header, "") if auth.groups_header else ""
         standing = claims.standing_of([group.strip() for group in listed.split(",")], auth)
         if standing is None:
             raise NotSignedIn(f"{name} is in no group that may come in here.")
+        check_free(name)
         account = proxied_account(self._store, name, standing, bool(auth.roles))
         if account.disabled:
             raise NotSignedIn(f"The account {account.name} is disabled.")
@@ -171,8 +180,10 @@ class Door:
         found = self.visitor(request)
         if found.way == "nobody" and not free:
             raise NotSignedIn("Sign in to see this.")
-        if found.scopes is not None and "read" not in found.scopes and not free:
-            raise NotAllowed(f"The token of {found.actor.name} is not for reading.")
+        if found.scopes is not None and "read" not in found.scopes:
+            if not free:
+                raise NotAllowed(f"The token of {found.actor.name} is not for reading.")
+            return NOBODY  # what everybody may read, and nothing more
         return found.actor
 
     def writer(self, request: Request, what: str = "") -> Actor:
@@ -192,12 +203,10 @@ class Door:
         """Notes in the audit trail that somebody was refused; the same of the same person once a minute."""
         kept = request.environ.get(KEPT)
         who = kept.actor.name if kept else NOBODY.name
-        what, now = f"{request.method} {request.path}"[:200], time.time()
-        with self._lock:
-            self._noted = {key: at for key, at in self._noted.items() if now - at < TOUCH_S}
-            if (who, what) in self._noted or len(self._noted) > 100:
-                return
-            self._noted[who, what] = now
+        account = kept.account.name if kept and kept.account else ""
+        what = f"{request.method} {request.path if account else request.url_rule or 'nothing'}"[:200]
+        if not self._is_noted(account, network_of(request.environ.get("REMOTE_ADDR", "")), what):
+            return
         try:
             with self._store.begin() as tx:
                 after = {"reason": reason, "address": request.environ.get("REMOTE_ADDR", "")}
@@ -205,13 +214,32 @@ class Door:
         except StoreProblem:  # the answer is no in any case
             return
 
+    def _is_noted(self, account: str, address: str, what: str) -> bool:
+        """Whether this is written down: not twice in a minute, and not more than the share of a person and an address.
+
+        Strangers have one share together, so that nobody can fill the trail, nor use up what is for people.
+        """
+        now = time.time()
+        with self._lock:
+            self._noted = {key: at for key, at in self._noted.items() if now - at < TOUCH_S}
+            of_account = [key for key in self._noted if key[0] == account]
+            of_address = [key for key in of_account if key[1] == address]
+            full = len(of_account) >= NOTED_OF_ACCOUNT or len(of_address) >= NOTED_OF_ADDRESS
+            if full or (account, address, what) in self._noted:
+                return False
+            self._noted[account, address, what] = now
+            return True
+
 
 def proxied_account(store: Store, name: str, standing: Standing, by_groups: bool) -> Account:
     """The account of whom a proxy names, made when he comes for the first time; its role follows the groups."""
     now = time.time()
     with store.read() as tx:
         account = accounts.named(tx, name)
-    if account and not _differs(account, standing, by_groups) and now - (account.seen or 0) < 10 * TOUCH_S:
+    if account and not _differs(account, standing, by_groups):
+        if now - (account.seen or 0) >= 10 * TOUCH_S:
+            with contextlib.suppress(StoreProblem), store.begin(wait=False) as tx:
+                accounts.update(tx, account.id, seen=now)
         return account
     with store.begin() as tx:
         account = accounts.named(tx, name)
@@ -222,7 +250,8 @@ def proxied_account(store: Store, name: str, standing: Standing, by_groups: bool
 
 
 def first_time(tx: Any, name: str, standing: Standing, way: str, identity: str | None = None) -> int:
-    """Somebody who signs in elsewhere comes for the first time."""
+    """Somebody who signs in elsewhere comes for the first time. Raises NotSignedIn for a name that is Larboard's own."""
+    check_free(name)
     number = accounts.add(tx, name, standing.role, standing.subsystems, time.time(), identity=identity)
     audit.note(tx, name, "add account", subject(name), None, {"role": standing.role, "way": way})
     return number
@@ -246,6 +275,18 @@ def follow(tx: Any, number: int, standing: Standing, by_groups: bool) -> Account
 def _differs(account: Account, standing: Standing, by_groups: bool) -> bool:
     here = account.password is not None  # whose role is given here is not taken away elsewhere
     return by_groups and not here and (account.role, account.subsystems) != (standing.role, standing.subsystems)
+
+
+def check_free(name: str) -> None:
+    """Raises NotSignedIn for a name under which the audit trail has somebody else."""
+    if accounts.key_of(name) in RESERVED:
+        raise NotSignedIn(f"The name {name} is kept for Larboard itself; nobody can sign in with it.")
+
+
+def refuse_token(visitor: Visitor) -> None:
+    """Raises NotAllowed for a token: what is about people is for people in a browser."""
+    if visitor.way == "token":
+        raise NotAllowed(f"This is not for tokens, as that of {visitor.actor.name}; sign in with a browser.")
 
 
 def bearer(request: Request) -> str:

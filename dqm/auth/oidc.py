@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from dqm.auth import claims, secret, signin
 from dqm.auth.door import first_time, follow
+from dqm.auth.roles import NotSignedIn
 from dqm.auth.signin import Origin
 from dqm.records import Handshake
 from dqm.settings import AuthSettings
@@ -89,7 +90,10 @@ class Provider:
         identity = f"{settings.oidc_issuer} {said['sub']}"
         with self._store.begin() as tx:
             account = accounts.identified(tx, identity)
-            number = account.id if account else first_time(tx, _free(tx, name), standing, "openid", identity)
+            try:
+                number = account.id if account else first_time(tx, _free(tx, name), standing, "openid", identity)
+            except NotSignedIn as refusal:
+                raise NoSignIn(str(refusal)) from None
             account = follow(tx, number, standing, bool(settings.roles))
             if not account.disabled:
                 return signin.begin(tx, settings, account, "openid", origin, old)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from dqm.auth import passwords, secret
-from dqm.auth.claims import NAME
+from dqm.auth.claims import is_name
 from dqm.auth.roles import ALL, LOCAL_ADMIN, NOBODY, ROLES, SUBSYSTEMS, Actor
 from dqm.records import Account, Session, Token
 from dqm.store import Store, accounts, audit, sessions, tokens
@@ -62,7 +62,7 @@ def add(
     """A new account; without a password it can only sign in elsewhere. Raises Mistake and NotAllowed."""
     actor.require("admin")
     name = name.strip()
-    if not NAME.fullmatch(name) or name.casefold() in RESERVED:
+    if not is_name(name) or accounts.key_of(name) in RESERVED:
         raise Mistake("name", f"{name!r} is no name, expected up to 64 letters, digits, or . _ @ + - (no blanks).")
     _check_role(role, subsystems)
     kept = _hash_of(name, password) if password is not None else None
@@ -92,7 +92,7 @@ def set_role(store: Store, actor: Actor, name: str, role: str, subsystems: tuple
 
 
 def disable(store: Store, actor: Actor, name: str) -> Account:
-    """The account cannot be used any more: its sessions end, its tokens are refused. `enable` undoes it."""
+    """The account cannot be used any more: its sessions end, its tokens are revoked. `enable` gives neither back."""
     actor.require("admin")
     with store.begin() as tx:
         account = _named(tx, name)
@@ -100,12 +100,14 @@ def disable(store: Store, actor: Actor, name: str) -> Account:
         if not account.disabled:
             accounts.update(tx, account.id, disabled=True)
             ended = sessions.end_all(tx, account.id)
-            audit.note(tx, actor.name, "disable account", subject(account.name), None, {"sessions ended": ended})
+            revoked = tokens.revoke_all(tx, account.id, time.time())
+            after = {"sessions ended": ended, "tokens revoked": revoked}
+            audit.note(tx, actor.name, "disable account", subject(account.name), None, after)
         return _there(tx, account.id)
 
 
 def enable(store: Store, actor: Actor, name: str) -> Account:
-    """The account may be used again, with its tokens that were not revoked."""
+    """The account may be used again; its tokens stay revoked."""
     actor.require("admin")
     with store.begin() as tx:
         account = _named(tx, name)
@@ -116,7 +118,7 @@ def enable(store: Store, actor: Actor, name: str) -> Account:
 
 
 def set_password(store: Store, actor: Actor, name: str, password: str, but: str = "") -> Account:
-    """Another password, by an admin or by the person; every session but the one of the hash `but` ends."""
+    """Another password, by an admin or by the person; every session but the one of the hash `but` ends, every token."""
     if actor.name != name:
         actor.require("admin")
     kept = _hash_of(name, password)
@@ -124,7 +126,9 @@ def set_password(store: Store, actor: Actor, name: str, password: str, but: str 
         account = _named(tx, name)
         accounts.update(tx, account.id, password=kept)
         ended = sessions.end_all(tx, account.id, but)
-        audit.note(tx, actor.name, "set password", subject(account.name), None, {"sessions ended": ended})
+        revoked = tokens.revoke_all(tx, account.id, time.time())
+        after = {"sessions ended": ended, "tokens revoked": revoked}
+        audit.note(tx, actor.name, "set password", subject(account.name), None, after)
         return _there(tx, account.id)
 
 
@@ -187,7 +191,7 @@ def add_token(
     """A new token and its row; the token itself is shown now and never again. Raises Mistake and NotAllowed."""
     if actor.name != owner:
         actor.require("admin")
-    if not NAME.fullmatch(name):
+    if not is_name(name):
         raise Mistake("token", f"{name!r} is no name of a token, expected up to 64 letters, digits, or . _ @ + -.")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:

@@ -32,6 +32,14 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (found is not None and found.is_loopback)
 
 
+def network_of(address: str) -> str:
+    """By what an address is counted: whoever has one of IPv6 has the whole network."""
+    found = address_of(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        found = ipaddress.ip_network((found, 64), strict=False).network_address
+    return str(found)
+
+
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that `text` spells, IPv4 also where it is dressed as IPv6; None when it spells none."""
     try:

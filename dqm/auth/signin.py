@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from dqm.auth import passwords, secret
 from dqm.auth.people import subject
-from dqm.auth.proxies import address_of
+from dqm.auth.proxies import network_of
 from dqm.auth.roles import NOBODY
 from dqm.records import Account, Session
 from dqm.settings import AuthSettings
@@ -58,8 +57,7 @@ def with_password(store: Store, settings: AuthSettings, name: str, password: str
         raise Refused
     newer = passwords.hashed(password) if passwords.is_old(account.password or "") else None
     with store.begin() as tx:
-        keys = _keys(name, origin.address)
-        attempts.forget(tx, [keys["both"], keys["name"]])
+        _was_right(tx, name, origin)
         if newer:
             accounts.update(tx, account.id, password=newer)
         return begin(tx, settings, account, "password", origin, old)
@@ -82,12 +80,17 @@ def _counted(store: Store, name: str, origin: Origin) -> Account | None:
     raise Refused(wait)
 
 
+def _was_right(tx: Connection, name: str, origin: Origin) -> None:
+    """An attempt that was none. What an address did wrong stays: who tries names has an account of his own, perhaps."""
+    keys = _keys(name, origin.address)
+    attempts.forget(tx, [keys["both"], keys["name"]])
+    attempts.take_back(tx, keys["address"])
+
+
 def _keys(name: str, address: str) -> dict[str, str]:
     """By what failures are counted. Names are hashed: a password that was typed in their place is not kept."""
-    found, who = address_of(address), secret.kept(accounts.key_of(name))
-    if isinstance(found, ipaddress.IPv6Address):  # whoever has one has the whole network
-        found = ipaddress.ip_network((found, 64), strict=False).network_address
-    return {"both": f"{who} {found}", "address": str(found), "name": who}
+    found, who = network_of(address), secret.kept(accounts.key_of(name))
+    return {"both": f"{who} {found}", "address": found, "name": who}
 
 
 def _wait(free: int, failures: int, last: float, now: float) -> float:
@@ -142,6 +145,5 @@ def confirm(store: Store, account: Account, password: str, origin: Origin) -> No
     _counted(store, account.name, origin)
     if not passwords.fits(password, account.password):
         raise Refused
-    keys = _keys(account.name, origin.address)
     with store.begin() as tx:
-        attempts.forget(tx, [keys["both"], keys["name"]])
+        _was_right(tx, account.name, origin)

@@ -11,7 +11,7 @@ from flask import Flask, Response, redirect, request
 from jinja2 import Environment, FileSystemLoader
 
 from dqm.auth import people, signin
-from dqm.auth.door import Door, bearer, check_same_site, cookie_name
+from dqm.auth.door import Door, bearer, check_same_site, cookie_name, refuse_token
 from dqm.auth.oidc import NoSignIn, Provider
 from dqm.auth.paths import own
 from dqm.auth.roles import NotAllowed, NotSignedIn
@@ -148,6 +148,7 @@ class _Pages:
     def sign_out(self) -> Any:
         name = cookie_name(request)
         found = self._door.visitor(request)
+        refuse_token(found)
         if request.form.get("everywhere") and found.account:
             people.end_sessions(self._door.store, found.actor, found.account.name)
         elif request.cookies.get(name):

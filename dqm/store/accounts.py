@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +13,8 @@ from dqm.store.tables import accounts
 
 
 def key_of(name: str) -> str:
-    return name.strip().casefold()
+    """Names that look alike (full width, ligatures) are one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).strip().casefold())
 
 
 def add(tx: Connection, name: str, role: str, subsystems: tuple[str, ...], now: float, **values: Any) -> int:

@@ -21,6 +21,15 @@ def note(tx: Connection, key: str, failures: int, now: float) -> None:
     upsert(tx, attempts, {"key": key, "failures": failures, "last": now})
 
 
+def take_back(tx: Connection, key: str) -> None:
+    """One failure less."""
+    tx.execute(
+        attempts.update()
+        .where((attempts.c.key == key) & (attempts.c.failures > 0))
+        .values(failures=attempts.c.failures - 1)
+    )
+
+
 def forget(tx: Connection, keys: Iterable[str]) -> None:
     tx.execute(attempts.delete().where(attempts.c.key.in_(list(keys))))
 

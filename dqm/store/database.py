@@ -31,17 +31,23 @@ class Store:
         self.engine = engine
         self.states = states
         self._writing = engine.execution_options(larboard_write=True)
+        self._at_once = engine.execution_options(larboard_write=True, larboard_at_once=True)
 
     @property
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A transaction that writes: all of it or nothing. On SQLite it waits its turn first (BEGIN IMMEDIATE)."""
-        with explained(), self._writing.begin() as connection:
+    def begin(self, *, wait: bool = True) -> Iterator[Connection]:
+        """A transaction that writes: all of it or nothing. It waits its turn first; without `wait` it is a StoreProblem
+        that another one writes.
+        """
+        with explained(), (self._writing if wait else self._at_once).begin() as connection:
             if not self.is_sqlite:  # one order for all writers: this lock, then rows
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(NOTICE_LOCK)))
+                if wait:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(NOTICE_LOCK)))
+                elif not connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(NOTICE_LOCK))):
+                    raise StoreProblem("the database is being written to")
             yield connection
 
     @contextmanager
@@ -126,8 +132,14 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("larboard_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("larboard_at_once"):
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("larboard_write") else "BEGIN")
+    finally:
+        if options.get("larboard_at_once"):  # the connection is used again by others
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_S * 1000}")
 
 
 def _alembic() -> Config:

@@ -8,7 +8,7 @@ from typing import Any
 from dash import dcc, html
 from flask import request
 
-from dqm.auth.door import Visitor
+from dqm.auth.door import Visitor, refuse_token
 from dqm.auth.roles import FIRST_ADMIN, NOBODY, ROLES, SUBSYSTEMS, Actor, NotAllowed, NotSignedIn
 from dqm.views.live import StoreProblem
 from dqm.views.site import Site
@@ -21,21 +21,24 @@ OF[0]["label"] = "everything"
 def visitor(site: Site) -> Visitor:
     """Who looks, for what a page shows of it; nobody where that cannot be found out."""
     try:
-        return site.auth.visitor(request)
+        found = site.auth.visitor(request)
     except (StoreProblem, NotAllowed):
         return Visitor(NOBODY)
+    return Visitor(NOBODY) if found.way == "token" else found  # pages are for people
 
 
 def reader(site: Site) -> Actor:
-    """Who looks, for what not everybody may see. Raises NotSignedIn."""
+    """Who looks, for what not everybody may see; a token does not. Raises NotSignedIn and NotAllowed."""
     found = site.auth.visitor(request)
+    refuse_token(found)
     if found.way == "nobody":
         raise NotSignedIn("Sign in to see this.")
     return found.actor
 
 
 def writer(site: Site) -> Actor:
-    """Who presses a button that changes something; raises NotAllowed, also for the pages of other sites."""
+    """Who presses a button that changes something; raises NotAllowed, also for tokens and the pages of other sites."""
+    refuse_token(site.auth.visitor(request))
     return site.auth.writer(request)
 
 

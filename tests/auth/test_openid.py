@@ -145,6 +145,14 @@ def test_a_name_of_the_provider_takes_no_account_that_is_there(house: House, pro
     assert (ada.role, ada.identity) == ("admin", None)
 
 
+@pytest.mark.parametrize("name", ["anonymous", "admin@127.0.0.1", "\uff41nonymous"])
+def test_a_name_of_larboard_itself_is_refused(house: House, provider: str, name: str) -> None:
+    tell(provider, person=ADA | {"preferred_username": name})
+    done = through(house.visitor())
+    assert (done.status_code, "is kept for Larboard itself" in done.text) == (400, True)
+    assert account(house, "anonymous") is None
+
+
 def test_a_disabled_account_stays_out(house: House) -> None:
     through(house.visitor())
     people.disable(house.site.store, LOCAL_ADMIN, "ada.l")

@@ -59,6 +59,18 @@ def test_a_name_that_is_none_is_refused(house: House, name: str) -> None:
     assert tried(house, PROXY, X_Remote_User=name) == 401
 
 
+@pytest.mark.parametrize("name", ["anonymous", "Anonymous", "admin@127.0.0.1", "\uff41da", "\ufb01x"])
+def test_nobody_is_called_like_larboard_itself_nor_like_somebody_else(house: House, name: str) -> None:
+    encoded = name.encode().decode("latin-1")  # as headers come
+    assert tried(house, PROXY, X_Remote_User=encoded, X_Remote_Groups="chiefs") == 401
+    with house.site.store.read() as tx:
+        assert [one.name for one in accounts.listed(tx)] == ["ada"]
+        assert accounts.named(tx, "\uff21DA") == accounts.named(tx, "ada")
+    for other in (name, "\uff41da"):
+        with pytest.raises(people.Mistake):
+            people.add(house.site.store, LOCAL_ADMIN, other, "viewer")
+
+
 def test_a_disabled_account_stays_out_also_behind_the_proxy(house: House) -> None:
     headers = {"X_Remote_User": "bob", "X_Remote_Groups": "experts"}
     assert tried(house, PROXY, **headers) == 200

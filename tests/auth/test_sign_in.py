@@ -187,6 +187,30 @@ def test_one_address_cannot_try_many_names(house: House) -> None:
         assert client.post("/sign-in", data={"name": "other", "password": "x"}).status_code == status
 
 
+def test_right_sign_ins_of_one_address_cost_nothing_and_forgive_nothing(house: House) -> None:
+    client = house.visitor()
+
+    def tried(name: str, password: str) -> int:
+        return client.post("/sign-in", data={"name": name, "password": password}).status_code
+
+    assert [tried("ada", GOOD) for _ in range(30)] == [303] * 30
+    # an account of one's own does not help to try other names
+    statuses = []
+    for number in range(20):
+        statuses += [tried(f"n{number}", "x"), tried("ada", GOOD)]
+    assert statuses == [401, 303] * 19 + [401, 429]
+    assert tried("n21", "x") == 429
+
+
+def test_asking_for_the_own_password_again_and_again_does_not_lock_the_address(house: House) -> None:
+    with house.site.store.read() as tx:
+        ada = accounts.named(tx, "ada")
+    assert ada
+    for _ in range(30):
+        signin.confirm(house.site.store, ada, GOOD, signin.Origin("192.0.2.7"))
+    house.signed_in("ada")
+
+
 def test_asking_many_times_at_once_is_asking_many_times(house: House) -> None:
     def once(_: int) -> int:
         return house.visitor().post("/sign-in", data={"name": "ada", "password": "wrong"}).status_code
@@ -194,6 +218,17 @@ def test_asking_many_times_at_once_is_asking_many_times(house: House) -> None:
     with ThreadPoolExecutor(12) as pool:
         statuses = list(pool.map(once, range(24)))
     assert statuses.count(401) == 5
+
+
+def test_who_is_signed_in_reads_although_nothing_can_be_written(house: House, clock: Callable[[float], None]) -> None:
+    client = house.signed_in("ada")
+    shown, _ = people.add_token(house.site.store, LOCAL_ADMIN, "ada", "daq", ("read",), 1, 365)
+    house.site.settings.auth.anonymous = False
+    clock(120)
+    with house.site.store.begin():  # somebody writes, for as long as this lasts
+        assert client.get("/api/v1/runs").status_code == 200
+        headers = {"Authorization": f"Bearer {shown}"}
+        assert house.visitor().get("/api/v1/runs", headers=headers).status_code == 200
 
 
 # passwords ------------------------------------------------------------------------------------------------------------

@@ -364,7 +364,7 @@ def test_who_is_refused_changes_nothing_and_stands_in_the_audit_trail(house: Hou
         assert (accounts.listed(tx), audit.count(tx, audit.Filter(action="edit run"))) == before
         refused = {(row.actor, row.subject) for row in audit.search(tx, audit.Filter(action="refused"))}
     assert {("viewer", "PATCH /api/v1/runs/7"), ("shifter", "PATCH /api/v1/runs/7")} <= refused
-    assert ("anonymous", "PATCH /api/v1/runs/7") in refused
+    assert ("anonymous", "PATCH /api/v1/runs/<run>") in refused
     assert ("manager", "POST /_dash-update-component") in refused
 
 
@@ -412,3 +412,72 @@ def test_a_token_that_is_over_is_refused_even_for_what_everybody_may(house: Hous
     # other words in this header are for a proxy
     status = 200 if house.site.settings.auth.anonymous else 401
     assert client.get("/api/v1/runs", headers={"Authorization": "Basic YTpi"}).status_code == status
+
+
+def test_a_token_gets_nothing_that_is_about_people(house: House) -> None:
+    headers, client, known = (
+        with_token(house, "admin", "read", "write"),
+        house.visitors["nobody"],
+        server_callbacks(house.app),
+    )
+    for name, rule in CALLBACKS.items():
+        if name.partition(".")[0] in ("people", "account", "audit") and rule != READ:
+            done = client.post("/_dash-update-component", json=asked(known[name]), headers=headers)
+            assert done.status_code == 403, name
+    body = asked(known["account.show_account"])
+    assert "Browsers" not in client.post("/_dash-update-component", json=body, headers=headers).text
+    body = asked(known["shell.show_page"])
+    body["inputs"][0]["value"] = {"path": "/people", "search": "", "n": 1}
+    assert "people-table" not in client.post("/_dash-update-component", json=body, headers=headers).text
+    for data in ({}, {"everywhere": "yes"}):
+        assert client.post("/sign-out", data=data, headers=headers).status_code == 403
+    assert (
+        house.visitors["admin"].post("/_dash-update-component", json=asked(known["people.show_people"])).status_code
+        == 200
+    )
+
+
+def test_a_token_that_is_not_for_reading_sees_what_everybody_sees(house: House) -> None:
+    headers, client = with_token(house, "admin", "files:write"), house.visitors["nobody"]
+    free = house.site.settings.auth.anonymous
+    assert client.get("/_dash-layout", headers=headers).status_code == (200 if free else 403)
+    assert client.get("/api/v1/runs", headers=headers).status_code == (200 if free else 403)
+
+
+@pytest.mark.parametrize("what", ["password", "disable"])
+def test_tokens_end_with_the_password_and_with_the_account(house: House, what: str) -> None:
+    headers = with_token(house, "expert", "read", "write")
+    client = house.visitors["nobody"]
+    assert client.get("/api/v1/runs", headers=headers).status_code == 200
+    if what == "password":
+        people.set_password(house.site.store, LOCAL_ADMIN, "expert", "battery staple correct")
+    else:
+        people.disable(house.site.store, LOCAL_ADMIN, "expert")
+        people.enable(house.site.store, LOCAL_ADMIN, "expert")
+    assert "was revoked" in client.get("/api/v1/runs", headers=headers).text
+
+
+# refusals in the audit trail ------------------------------------------------------------------------------------------
+
+
+def refusals(house: House, actor: str) -> list[str]:
+    with house.site.store.read() as tx:
+        return [row.subject for row in audit.search(tx, audit.Filter(actor=actor, action="refused"), 0, 500)]
+
+
+def test_strangers_cannot_fill_the_trail_nor_keep_people_out_of_it(house: House) -> None:
+    stranger = house.app.server.test_client()
+    for number in range(200):
+        stranger.environ_base["REMOTE_ADDR"] = f"198.51.100.{number}"
+        stranger.patch(f"/api/v1/runs/{number}", json={"comment": "x"})
+    told = refusals(house, "anonymous")
+    assert 10 <= len(told) <= 30
+    assert set(told) == {"PATCH /api/v1/runs/<run>"}
+    for _ in range(3):
+        house.visitors["viewer"].patch("/api/v1/runs/7", json={"comment": "x"})
+    assert refusals(house, "viewer") == ["PATCH /api/v1/runs/7"]
+    for number in range(50):  # nor can one person use up the share of another
+        house.visitors["shifter"].patch(f"/api/v1/runs/{number}", json={"comment": "x"})
+    assert len(refusals(house, "shifter")) == 10
+    house.visitors["viewer"].patch("/api/v1/runs/8", json={"comment": "x"})
+    assert "PATCH /api/v1/runs/8" in refusals(house, "viewer")

@@ -88,7 +88,7 @@ def another_password(site: Site, account: Account, fields: dict[str, Any]) -> st
         wait = f" Wait {refused.wait_s:.0f} s, then try again." if refused.wait_s else ""
         raise Mistake("now", f"This is not your password.{wait}") from None
     people.set_password(site.store, people.actor_of(account), account.name, fields.get("password") or "", session)
-    return "Your password is changed; your other browsers are signed out."
+    return "Your password is changed; your other browsers are signed out, your tokens revoked."
 
 
 def revoked(site: Site, actor: Actor, number: str) -> str:

@@ -140,7 +140,7 @@ def _do(word: str, do: str, name: str, **options: Any) -> html.Button:
 
 def _password(account: Account) -> list[Any]:
     field = text_field(
-        "New password", named("edit", "password"), "It is given to the person by you; every browser is signed out.",
+        "New password", named("edit", "password"), "You give it to the person; browsers are signed out, tokens end.",
         problem=problem("edit", "password"), type="password", autoComplete="new-password",
     )  # fmt: skip
     return [html.Details([html.Summary("Set a password …"), field, _do("Set this password", "password", account.name)])]
@@ -188,12 +188,12 @@ def _state(found: People, account: Account) -> list[Any]:
             _do("Enable again", "enable", account.name),
         ]
     n, tokens = _sessions(found, account), len([one for one in _tokens(found, account) if one.revoked is None])
-    touched = f"{account.name} is signed out of {counted(n, 'browser')}; {counted(tokens, 'token')} will be refused."
+    touched = f"{account.name} is signed out of {counted(n, 'browser')}; {counted(tokens, 'token')} will be revoked."
     return [
         html.Details(
             [
                 html.Summary("Disable …"),
-                html.P(f"{touched} Nothing is removed; enabling again undoes it."),
+                html.P(f"{touched} Nothing is removed; enabling again lets in, without the tokens."),
                 _do("Disable this account", "disable", account.name),
             ]
         )
