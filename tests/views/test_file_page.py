@@ -102,3 +102,16 @@ def test_a_query_is_read_with_care() -> None:
 )
 def test_sizes_have_three_digits(n_bytes: int, said: str) -> None:
     assert size(n_bytes) == said
+
+
+def test_names_and_reasons_that_turn_or_steer_the_writing_are_shown_as_escapes(site: Site) -> None:
+    name = "/data/packet-\u202e5h.exe\x1b[31m<img src=x onerror=alert(1)>.h5"
+    with site.store.begin() as tx:
+        file_id = files.add(tx, name, "/data", 1, 1, "", 1.0)
+        files.update(tx, file_id, state=FileState.QUARANTINED, reason="why")
+    (row,) = [row for row in file_rows(site, wanted({"search": "exe"})).rows if row["id"] == str(file_id)]
+    found = detail(site, str(file_id))
+    assert found is not None
+    for text in (row["path"], row["full"], found.name, dict(found.facts)["Path"]):
+        assert text.isprintable(), text
+        assert "<img src=x onerror=alert(1)>" in text  # text, which React and Jinja show as it is
