@@ -52,6 +52,7 @@ class Dask:
 
     def submit(self, task: Task, limit_s: float) -> Future:
         answer: Future = Future()
+        answer.set_running_or_notify_cancel()  # what is on the cluster cannot be called back
         client = self._client
         if client is None:
             answer.set_exception(Away(self._problem))

@@ -63,7 +63,11 @@ class Processes:
             with self._lock:
                 if not self._waiting or not self._idle:
                     return
-                pool, given = self._idle.pop(), self._waiting.popleft()
+                given = self._waiting.popleft()
+                if not given.running and not given.answer.set_running_or_notify_cancel():
+                    continue  # nobody waits for it any more
+                given.running = True
+                pool = self._idle.pop()
             try:
                 inner = pool.schedule(perform, args=[self._make, given.task, given.about], timeout=given.limit_s)
             except RuntimeError:  # its worker died while it had nothing to do
@@ -111,6 +115,8 @@ class _Given:
     limit_s: float
     about: logs.Carried = field(default_factory=logs.carry)
     answer: Future = field(default_factory=Future)
+    running: bool = False
+    """From here on it cannot be called back."""
 
 
 def _end(pools: list[ProcessPool]) -> None:
