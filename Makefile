@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DATA ?= larboard-demo
+# tests wait more than they compute: some more processes than most machines have cores
+TEST_WORKERS ?= 3
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 # what is missing of Debian's packages is installed by name, as root or through sudo
@@ -44,7 +46,7 @@ demo: setup ## a live detector with everything running, at http://127.0.0.1:8050
 	$(BIN)/larboard demo --data $(DEMO_DATA)
 
 test: setup-dev browser postgresql nginx rsync ## all tests
-	$(BIN)/python -m pytest -q --durations=15
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --durations=15
 
 lint: setup-dev ## style and types
 	$(BIN)/ruff check .
