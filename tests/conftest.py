@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -82,13 +83,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Without the samples the agreement tests cannot run; how many is the last line of the output."""
     if SAMPLES.is_dir():
         return
-    missing = [item for item in items if item.get_closest_marker("samples")]
-    for item in missing:
-        item.add_marker(pytest.mark.skip(reason=f"no sample files in {SAMPLES}"))
-    config.stash[NOT_RUN] = len(missing)
+    for item in items:
+        if item.get_closest_marker("samples"):
+            item.add_marker(pytest.mark.skip(reason=f"{NO_SAMPLES} {SAMPLES}"))
 
 
+NO_SAMPLES = "no sample files in"
 NOT_RUN = pytest.StashKey[int]()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Counted from the reports, which come from whichever process ran a test."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    config.stash[NOT_RUN] = sum(NO_SAMPLES in str(report.longrepr) for report in skipped)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
