@@ -15,7 +15,7 @@ from dqm.ingest import backoff
 from dqm.ingest.engine import unknown_trends
 from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
 from dqm.ingest.work import Look
-from dqm.records import FINISHED, DataFile, ElementState, FileState, Part, Run, TrendValue
+from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, TrendValue
 from dqm.records import Element as RunElement
 from dqm.results import Element, plain
 from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
@@ -69,6 +69,20 @@ class _Draft:
     """Files that the new base of the run holds besides those that it held before."""
 
 
+class Overruled(Exception):
+    """Somebody ignored the file, or sent it through all again, while it was counted: what was counted is dropped."""
+
+
+def check_row(now: DataFile | None, before: DataFile) -> None:
+    """Raises Overruled when a row is not what the count of its file began with."""
+    if now is None or any(getattr(now, name) != getattr(before, name) for name in DECISIVE):
+        raise Overruled(before.path)
+
+
+DECISIVE = ("state", "counted", "ignored", "rows_done", "run_id")
+"""Columns of a file that only its own count changes, and what people ask for."""
+
+
 class CannotRecount(Exception):
     """A closed run cannot be counted anew: files that it was counted from are gone."""
 
@@ -84,6 +98,8 @@ class Committer:
         """Raises when this process may not write any more."""
         self.disturbed: Callable[[int], None] = lambda file_id: None
         """Told of every file whose counts are taken away or sent through all again, for it may be under way."""
+        self.due: Callable[[Any, DataFile, float | None], float | None] = lambda tx, file, wanted: wanted
+        """When a file that was counted is to be looked at next, in the transaction that says so."""
         self.store = store
         self.now = now
         self.plots = plots
@@ -289,6 +305,9 @@ class Committer:
         file, scan = counting.file, counting.scan
         assert file.run_id is not None
         with self.begin() as tx:
+            check_row(files.by_id(tx, file.id), file)
+            if "next_look" in outcome:
+                outcome = outcome | {"next_look": self.due(tx, file, outcome["next_look"])}
             # one that is counted may have twins too: it was counted before it had the rows by which it is known
             beaten = _beaten(tx, file) if complete else []
             waits = not complete and not file.counted and bool(_beaten(tx, file))
@@ -485,11 +504,7 @@ def _beaten(tx: Any, file: DataFile) -> list[DataFile]:
     """Other forms of the same datum that are counted and give way to this one."""
     if file.head is None:
         return []
-    return [
-        twin
-        for twin in files.twins(tx, file.id, file.head)
-        if twin.counted and twin.state in (*FINISHED, FileState.GROWING)
-    ]
+    return [twin for twin in files.twins(tx, file.id, file.head) if twin.counted and twin.state in COUNTED]
 
 
 def _merges(element: Element) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from dqm.ingest.executors import Executor
+from dqm.ingest.executors import Away, Executor
 from dqm.ingest.take import Steps, Task
 from dqm.records import DataFile
 
@@ -96,7 +96,11 @@ class Flights:
             return True
         assert flight.task is not None
         task, flight.task = flight.task, None
-        flight.future = self._executor.submit(task, self._limit_s())
+        try:
+            flight.future = self._executor.submit(task, self._limit_s())
+        except Exception as error:
+            self._drop(flight)
+            raise Away(f"no worker could be asked: {type(error).__name__}: {error}") from error
         flight.future.add_done_callback(lambda _: self._news())
         return False
 

@@ -175,7 +175,7 @@ class Watch:
             stop.wait(1.0)
             return
         with self.store.read() as tx:
-            due = files.next_due(tx, self.flights.ids) if self.flights.have_room else None
+            due = files.next_due(tx, self.flights.ids) if self._can_give else None
         until = min(t for t in (due, *self._next.values()) if t is not None)
         self._state = "waiting for files"
         wait = min(max(until - self.now(), 0.02), 1.0)
@@ -285,11 +285,16 @@ class Watch:
         for flight in self.flights.landed_tasks():
             self._drive(flight, self.flights.take_in)
             busy = True
-        while self.flights.have_room and self._start_one():
+        while self._can_give and self._start_one():
             busy = True
             if not self.flights.in_air:  # done inline: hints and signs of life come before the next file
                 break
         return busy
+
+    @property
+    def _can_give(self) -> bool:
+        """Whether a task would find a worker: while nobody can do any, no file is begun."""
+        return self.flights.have_room and not self.executor.problem
 
     def _start_one(self) -> bool:
         """Gives the newest of the files that are due or half done to a worker; with none due, one that lacks a plot."""

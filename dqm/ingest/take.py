@@ -6,8 +6,10 @@ are taken side by side, each a generator, all of them in one thread: between two
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Container, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from dqm.formats.hdf5 import one_line
 from dqm.formats.names import parse_name
 from dqm.formats.reader import Cursor
 from dqm.ingest.belonging import belonging
-from dqm.ingest.commit import CannotRecount, Committer, Counted, Reading
+from dqm.ingest.commit import CannotRecount, Committer, Counted, Overruled, Reading, check_row
 from dqm.ingest.executors.base import Away, WorkerTrouble
 from dqm.ingest.leave_out import leave_out
 from dqm.ingest.merging import StatesDropped, has_floats
@@ -26,6 +28,8 @@ from dqm.results import Element, plain
 from dqm.settings import Settings
 from dqm.store import Store, files, geometries, parts, runs, trends
 from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot
+
+log = logging.getLogger("larboard.watch")
 
 OLD_S = 60.0
 """A file that was last changed so long ago is stable, though it was seen only now."""
@@ -58,29 +62,41 @@ class Taker:
 
     def __post_init__(self) -> None:
         self.commits = Committer(self.store, self.now, self.find, self.plots)
+        self.commits.due = self.due
         self._heads: dict[int, str] = {}
         """First rows of the files that are being taken."""
+        self._seen: dict[int, tuple[int, int, float]] = {}
+        """Size, time and last change of the files that are being taken, as they were when that began."""
+        self._deaths: dict[int, int] = {}
+        """How often in a row no worker gave an answer about a file."""
+        self._not_had: dict[int, set[str]] = {}
+        """Plots that the workers did not have when a file was counted: it is finished without them, they follow."""
 
     def take(self, file: DataFile, closed: bool = False) -> Steps:
         """Counts what is new in a file; `closed` says that its writer was seen to close it. Never raises for the file."""
+        self._seen[file.id] = _stamp(file)
         try:
             yield from self._take(file, closed)
         except StatesDropped:
             self._recount_run(file)
+        except Overruled:
+            log.info("somebody asked for something else meanwhile: what was counted in this look is dropped")
         finally:
             self._heads.pop(file.id, None)
+            self._seen.pop(file.id, None)
 
     def _take(self, file: DataFile, closed: bool) -> Steps:
         if file.ignored:
             leave_out(self.commits, file)
             return
         look = yield Examine(file.path, timed=file.start is None)
+        self._deaths.pop(file.id, None)
         file = self._now(file)
         if isinstance(look, Refusal):
             self._cannot(file, look)
         elif look.head is not None and look.head in self._heads.values():
             # two forms of one datum are never counted at the same time: which of them counts is settled one by one
-            self._again(file, file.state, file.reason, TWIN_S)
+            self._wait(file, file.reason, TWIN_S)
         else:
             if look.head is not None:
                 self._heads[file.id] = look.head
@@ -218,10 +234,12 @@ class Taker:
 
     def _same(self, file: DataFile, twin: DataFile, look: Look, reason: str) -> None:
         with self.commits.begin() as tx:
+            self._check(tx, file)
             values = {"format": look.format, "version": look.version, "run_id": twin.run_id, "head": look.head}
             due = None if look.closed else self.now() + GROWING_LOOK_S * 6
             files.update(
-                tx, file.id, state=FileState.SAME, reason=reason, same_as=twin.id, counted=False, next_look=due,
+                tx, file.id, state=FileState.SAME, reason=reason, same_as=twin.id, counted=False,
+                next_look=self.due(tx, file, due),
                 rows=look.rows, start=twin.start, end=twin.end, **values,
             )  # fmt: skip
             if file.counted and file.run_id is not None:
@@ -252,6 +270,12 @@ class Taker:
                 return
         if not work:
             self._again(file, file.state, file.reason, None)
+        self._forget(file)
+
+    def _forget(self, file: DataFile) -> None:
+        """Once a file is finished the plots that it lacks follow by themselves."""
+        if file.id in self._not_had and self._now(file).state in FINISHED:
+            self._not_had.pop(file.id)
 
     def _enter(self, file: DataFile, look: Look) -> DataFile:
         """Run, geometry and head of the file in the ledger; what was provisional is forgotten once the file is closed."""
@@ -295,7 +319,7 @@ class Taker:
         groups: dict[int, tuple[Cursor, list[type[Plot]]]] = {} if finished else {here.row: (here, [])}
         resting = self.resting()
         for name, plot in self.plots().items():
-            if name in resting:
+            if name in resting or (not finished and name in self._not_had.get(file.id, ())):
                 continue
             part = have.get(name)
             fresh = part is None or not _goes_on(part, plot, look.fit.geometry)
@@ -310,6 +334,7 @@ class Taker:
         may_end: bool = True,
     ) -> Generator[Task, Any, bool]:  # fmt: skip
         """Reads from `start` to the end once, for all `chosen` plots; False when the file has changed meanwhile."""
+        file = self._now(file)
         counting = self._begin(file, look, start, chosen, scans)
         if counting.reading.detector is None and look.fit.geometry is not None:
             reason = f"cannot be counted now: geometry {look.fit.name} is not there any more"
@@ -321,7 +346,7 @@ class Taker:
                 self._cannot(self._now(file), tally)
                 return False
             if isinstance(tally, Changed):
-                self._again(self._now(file), file.state, file.reason, AGAIN_S)
+                self._wait(self._now(file), file.reason, AGAIN_S)
                 return False
             self._take_in(counting, tally)
             if tally.ended:
@@ -399,7 +424,11 @@ class Taker:
         reading.legs += 1
         if counting.scan is not None and tally.scan is not None:
             counting.scan = scan_of(tally.scan)
+        self._deaths.pop(counting.file.id, None)
         portions = {portion.plot: portion for portion in tally.portions}
+        lacked = {e.name for e in counting.elements if not (e.name in portions or e.broken or e.unavailable)}
+        if lacked:
+            self._not_had.setdefault(counting.file.id, set()).update(lacked)
         # what a worker did not have (it changed this very moment) is left out of this pass
         counting.elements = [e for e in counting.elements if e.name in portions or e.broken or e.unavailable]
         for element in counting.elements:
@@ -476,39 +505,70 @@ class Taker:
 
     def _again(self, file: DataFile, state: FileState, reason: str, wait: float | None) -> None:
         look = None if wait is None else self.now() + wait
+        self._put(file, state=state, reason=reason, next_look=look, attempts=file.attempts + 1)
+
+    def _wait(self, file: DataFile, reason: str, wait: float) -> None:
+        """As it is, and looked at again in a moment: that is no attempt."""
+        self._put(file, reason=reason, next_look=self.now() + wait)
+
+    def _put(self, file: DataFile, **values: Any) -> None:
+        """Writes the row of a file, unless somebody else changed what it is about."""
         with self.commits.begin() as tx:
-            files.update(tx, file.id, state=state, reason=reason, next_look=look, attempts=file.attempts + 1)
+            self._check(tx, file)
+            files.update(tx, file.id, **values | {"next_look": self.due(tx, file, values["next_look"])})
+
+    def _check(self, tx: Any, file: DataFile) -> None:
+        """Raises Overruled when a file was ignored, or sent through all again, since its row was read."""
+        check_row(files.by_id(tx, file.id), file)
+
+    def due(self, tx: Any, file: DataFile, wanted: float | None) -> float | None:
+        """When to look at a file next: at once when it was changed while a worker had it, for the worker saw it before."""
+        row = files.by_id(tx, file.id)
+        touched = row is not None and file.id in self._seen and _stamp(row) != self._seen[file.id]
+        return self.now() if touched and wanted is None else wanted
 
     def trouble(self, file: DataFile, error: WorkerTrouble) -> None:
         """No worker gave an answer: the file waits, ever longer, and goes to quarantine when it is always so."""
         file = self._now(file)
-        if file.state in FINISHED or file.state is FileState.GONE:
-            return  # what is counted stays; a plot that has not seen it gets another chance with the next housekeeping
-        if isinstance(error, Away):
-            with self.commits.begin() as tx:
-                files.update(tx, file.id, reason=str(error), next_look=self.now() + AWAY_S)
+        if file.state is FileState.GONE:
             return
-        if file.attempts + 1 >= DEADLY_TRIES:
+        try:
+            self._bear(file, error)
+        except Overruled:
+            return  # it is due again, as somebody asked
+
+    def _bear(self, file: DataFile, error: WorkerTrouble) -> None:
+        if isinstance(error, Away):
+            if file.next_look is not None:
+                self._wait(file, file.reason if file.counted else str(error), AWAY_S)
+            return
+        deaths = self._deaths[file.id] = self._deaths.get(file.id, 0) + 1
+        if deaths >= DEADLY_TRIES:
+            self._deaths.pop(file.id)
             self.give_up(file, error)
             return
+        wait = RETRY_S[min(deaths, len(RETRY_S)) - 1]
+        if file.state in FINISHED:  # what is counted stays; a plot that has not seen it gets another chance
+            if file.next_look is not None:
+                self._wait(file, file.reason, wait)
+            return
         state = file.state if file.counted else FileState.WAITING
-        self._again(file, state, f"{error}; it is tried again", RETRY_S[min(file.attempts, len(RETRY_S) - 1)])
+        self._again(file, state, f"{error}; it is tried again", wait)
 
     def give_up(self, file: DataFile, error: BaseException) -> None:
         """The last resort: nothing that is in a file may stop the next one."""
+        file = self._now(file)
         what = "" if isinstance(error, WorkerTrouble) else f"{type(error).__name__}: "
-        reason = f"cannot be read: {what}{one_line(error)}"
-        with self.commits.begin() as tx:
-            state = file.state if file.counted else FileState.QUARANTINED
-            look = self.now() + RETRY_S[-1] if file.counted and file.state not in FINISHED else None
-            files.update(
-                tx,
-                file.id,
-                state=state,
-                reason=plain(reason),
-                faults=[plain(reason)],
-                next_look=look,
-            )
+        reason = plain(f"cannot be read: {what}{one_line(error)}")
+        state = file.state if file.counted else FileState.QUARANTINED
+        look = self.now() + RETRY_S[-1] if file.counted and file.state not in FINISHED else None
+        said: dict[str, Any] = {} if file.state in FINISHED else {"reason": reason, "faults": [reason]}
+        with suppress(Overruled):
+            self._put(file, state=state, next_look=look, **said)
+
+
+def _stamp(file: DataFile) -> tuple[int, int, float]:
+    return file.size, file.mtime_ns, file.changed
 
 
 def _goes_on(part: Part, plot: type[Plot], geometry: str | None) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 from dqm import logs
 from dqm.ingest.executors.base import Away, Lost, MakeBench, Task, TooLong, perform
 
+log = logging.getLogger("larboard.watch")
+
 CONNECT_S = 3.0
 AGAIN_S = 5.0
 LOOK_S = 0.5
@@ -23,8 +25,9 @@ class _Given:
     """A task that is on the cluster."""
 
     answer: Future
-    until: float
     limit_s: float
+    until: float | None = None
+    """When it is too late, from when a worker has it on."""
     inner: Any = None
 
 
@@ -54,13 +57,13 @@ class Dask:
         answer: Future = Future()
         answer.set_running_or_notify_cancel()  # what is on the cluster cannot be called back
         client = self._client
-        if client is None:
+        if client is None or self._problem:
             answer.set_exception(Away(self._problem))
             return answer
         with self._lock:
             self._count += 1
             number = self._count
-            given = self._tasks[number] = _Given(answer, time.monotonic() + limit_s, limit_s)
+            given = self._tasks[number] = _Given(answer, limit_s)
         try:
             key = f"larboard-{id(self):x}-{number}"
             given.inner = client.submit(perform, self._make, task, logs.carry(), pure=False, key=key)
@@ -100,16 +103,27 @@ class Dask:
     def _mind(self) -> None:
         """Connects again when the scheduler went, and ends workers that hang."""
         while not self._stop.wait(LOOK_S):
-            if self._client is None or self._client.status != "running":
-                self._give_all_back()
-                self._connect()
-                if self._client is None:
-                    self._stop.wait(AGAIN_S - LOOK_S)
-                continue
-            self._count_workers()
-            for number, given in list(self._tasks.items()):
-                if time.monotonic() > given.until:
-                    self._end_hanging(number, given)
+            try:
+                self._look()
+            except Exception as error:  # the network may say anything, and somebody must go on looking
+                log.warning("Dask at %s: %s: %s", self.address, type(error).__name__, error)
+
+    def _look(self) -> None:
+        if self._client is None or self._client.status != "running":
+            self._give_all_back()
+            self._connect()
+            if self._client is None:
+                self._stop.wait(AGAIN_S - LOOK_S)
+            return
+        self._count_workers()
+        if not self._tasks:
+            return
+        held = {key for keys in self._client.processing().values() for key in keys}
+        for number, given in list(self._tasks.items()):
+            if given.until is None and given.inner is not None and given.inner.key in held:
+                given.until = time.monotonic() + given.limit_s
+            if given.until is not None and time.monotonic() > given.until:
+                self._end_hanging(number, given)
 
     def _connect(self) -> None:
         from distributed import Client

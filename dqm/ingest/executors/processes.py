@@ -19,11 +19,12 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from dqm import logs
-from dqm.ingest.executors.base import Lost, MakeBench, Task, TooLong, WorkerTrouble, perform
+from dqm.ingest.executors.base import Away, Lost, MakeBench, Task, TooLong, WorkerTrouble, perform
 
 MB = 1 << 20
 PR_SET_PDEATHSIG = 1
 STOP_S = 5.0
+TRIES = 3
 MOST_BY_ITSELF = 4
 PRELOADED = ["dqm.worker"]
 
@@ -70,10 +71,14 @@ class Processes:
                 pool = self._idle.pop()
             try:
                 inner = pool.schedule(perform, args=[self._make, given.task, given.about], timeout=given.limit_s)
-            except RuntimeError:  # its worker died while it had nothing to do
+            except (RuntimeError, OSError) as error:  # its worker died while it had nothing to do, or cannot be started
                 self._replace(pool)
-                with self._lock:
-                    self._waiting.appendleft(given)
+                given.tries += 1
+                if given.tries < TRIES:
+                    with self._lock:
+                        self._waiting.appendleft(given)
+                else:
+                    given.answer.set_exception(Away(f"no process to read in can be started: {error}"))
                 continue
             inner.add_done_callback(partial(self._done, pool, given))
 
@@ -115,6 +120,7 @@ class _Given:
     limit_s: float
     about: logs.Carried = field(default_factory=logs.carry)
     answer: Future = field(default_factory=Future)
+    tries: int = 0
     running: bool = False
     """From here on it cannot be called back."""
 
