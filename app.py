@@ -23,6 +23,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     """
     from dash import Dash
 
+    from dqm.api import callbacks
     from dqm.api import register as register_api
     from dqm.auth.web import register as register_auth
     from dqm.edge import Edge
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None) -> 
     app.server.config["COMPRESS_STREAMS"] = False
     register_auth(app.server, site.auth, app.get_asset_url(""))
     register_api(app.server, site)
+    callbacks.register(app.server)
     shell.register(app, site)
     app.server.config["SESSION_COOKIE_PATH"] = settings.web.prefix or "/"
     # hashes are complete once all callbacks are registered

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from dqm.auth.proxies import is_loopback, network_of
 from dqm.records import Notice
 from dqm.views import queries
 from dqm.views.queries import News, StoreProblem
@@ -32,6 +33,7 @@ SEND_S = 20.0
 """A browser that takes nothing for so long is gone."""
 QUEUE = 1000
 RESERVE = 4
+OF_ADDRESS_LEAST = 8
 RETRY_MS = 2000
 
 Message = tuple[int, bytes]
@@ -39,12 +41,17 @@ Message = tuple[int, bytes]
 
 
 class TooMany(Exception):
-    """All streams that may be open are open."""
+    """All streams that may be open are open; the message says whose."""
 
 
 def streams_for(threads: int) -> int:
     """How many threads of a process streams may hold: pages keep a quarter, and never fewer than RESERVE."""
     return max(threads - max(RESERVE, threads // 4), 1)
+
+
+def of_one_address(most: int) -> int:
+    """How many of all streams one address may hold; this host itself may hold all of them."""
+    return max(most // 4, OF_ADDRESS_LEAST)
 
 
 def event(name: str, data: Any, seq: int | None = None) -> bytes:
@@ -66,8 +73,9 @@ def gap_event(seq: int) -> Message:
 class Listener:
     """What waits for one browser."""
 
-    def __init__(self, size: int = QUEUE, socket: Any = None):
+    def __init__(self, size: int = QUEUE, socket: Any = None, address: str = ""):
         self.socket = socket
+        self.address = address
         self._size = size
         self._waiting: deque[Message] = deque()
         self._news = threading.Condition()
@@ -121,21 +129,31 @@ class Broadcaster:
     def listeners(self) -> int:
         return len(self._listeners)
 
-    def join(self, socket: Any = None) -> Listener:
-        """A new listener, who is told everything from now on. Raises TooMany, and StoreProblem."""
-        if self.listeners >= self.most:
+    def join(self, socket: Any = None, address: str = "") -> Listener:
+        """A new listener, who is told everything from now on. Raises TooMany, and StoreProblem.
+
+        One address does not take the places of all others; of IPv6 its network counts.
+        """
+        of = "" if is_loopback(address) else network_of(address) if address else ""
+        if self._is_full(of):
             self._let_go()
         last = queries.last_news(self._site)
         with self._lock:
             if self._stopping.is_set() or len(self._listeners) >= self.most:
-                raise TooMany
-            listener = Listener(self._size, socket)
+                raise TooMany(f"All {self.most} event streams are taken")
+            if self._is_full(of):
+                raise TooMany(f"All {of_one_address(self.most)} event streams that one address may have are taken")
+            listener = Listener(self._size, socket, of)
             if self._thread is None:
                 self._seen = last
                 self._thread = threading.Thread(target=self._run, name="larboard-events", daemon=True)
                 self._thread.start()
             self._listeners.add(listener)
         return listener
+
+    def _is_full(self, address: str) -> bool:
+        of_address = sum(1 for one in list(self._listeners) if one.address == address) if address else 0
+        return len(self._listeners) >= self.most or of_address >= of_one_address(self.most)
 
     def leave(self, listener: Listener) -> None:
         listener.end()

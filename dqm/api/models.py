@@ -44,8 +44,9 @@ PAGE_MOST = 1000
 
 
 def _moment_in(value: Any) -> Any:
-    # a plus sign that was not quoted arrives as a blank
-    found = moment_of(re.sub(r"(T.*) (\d\d:?\d\d)$", r"\1+\2", str(value)))
+    # a plus sign that was not quoted arrives as a blank; what is long is no time, and would take long to look through
+    text = str(value)
+    found = moment_of(re.sub(r"(T.*) (\d\d:?\d\d)$", r"\1+\2", text)) if len(text) <= 64 else None
     if found is None:
         raise ValueError("a date or time such as 2024-07-08 or 2024-07-08T13:30:00Z")
     return found

@@ -15,6 +15,7 @@ import dqm
 from dqm.api import events, metrics, models, paging
 from dqm.api.events import Broadcaster, TooMany
 from dqm.api.problems import Problem, bad_request, wrong
+from dqm.auth.roles import NotAllowed
 from dqm.views import alarm_list, elements, file_actions, queries
 from dqm.views.elements import NoFigure
 from dqm.views.queries import Actor, NotNow, Search, StoreProblem
@@ -274,10 +275,10 @@ def event_stream(call: Call) -> Response:
         return Response(mimetype="text/event-stream", headers=headers)
     socket = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
     try:
-        listener = call.broadcaster.join(socket)
-    except TooMany:
+        listener = call.broadcaster.join(socket, request.environ.get("REMOTE_ADDR", ""))
+    except TooMany as full:
         instead = f"{request.script_root}{PREFIX}/changes"
-        detail = f"All {call.broadcaster.most} event streams are taken; ask {instead} instead, or try again."
+        detail = f"{full}; ask {instead} instead, or try again."
         raise Problem(503, detail, {"Retry-After": str(AGAIN_S)}) from None
     try:
         content = events.stream(call.site, listener, after)
@@ -295,7 +296,7 @@ def _seen_last(call: Call) -> int | None:
     text = request.headers.get("Last-Event-ID", "")
     if not text:
         return call.query.after
-    if not (text.isascii() and text.isdecimal() and int(text[:20]) <= models.LARGEST):
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= models.LARGEST):
         raise bad_request([wrong("Last-Event-ID", "the number of a notice", text)])
     return int(text)
 
@@ -308,9 +309,24 @@ def health(call: Call) -> BaseModel:
 
 
 def ready(call: Call) -> BaseModel:
-    queries.check_ready(call.site)
-    blind = alarm_list.alarm_list(call.site, history=0).blind
-    return models.ReadyOut(status="ok", version=dqm.__version__, blind=[alarm.reason for alarm in blind])
+    named = _may_read(call)
+    try:
+        queries.check_ready(call.site)
+        blind = alarm_list.alarm_list(call.site, history=0).blind
+    except StoreProblem as problem:
+        detail = str(problem) if named else "The database cannot be used; whoever is signed in is told why."
+        raise Problem(503, detail, {"Retry-After": str(AGAIN_S)}) from None
+    said = [alarm.reason if named else alarm.kind for alarm in blind]
+    return models.ReadyOut(status="ok", version=dqm.__version__, blind=said)
+
+
+def _may_read(call: Call) -> bool:
+    """Whether who asks may know of paths and hosts."""
+    try:
+        call.site.auth.reader(request)
+    except (NotAllowed, StoreProblem):
+        return False
+    return True
 
 
 def prometheus(call: Call) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 from dqm.auth import claims, secret, signin
 from dqm.auth.door import first_time, follow
+from dqm.auth.proxies import network_of
 from dqm.auth.roles import NotSignedIn
 from dqm.auth.signin import Origin
 from dqm.records import Handshake
@@ -24,6 +26,14 @@ from dqm.store import Store, accounts, handshakes
 log = logging.getLogger("larboard.auth")
 
 TIMEOUT_S = 10
+ABOUT_TIMEOUT_S = 3
+"""The keys of the provider are asked for before anybody is known: a thread is not held for long."""
+FAILED_S = 10
+"""For so long a provider that could not be reached is not asked again."""
+WAITING = 4
+"""So many wait while one asks."""
+BEGUN = 30
+"""So many sign-ins one address may begin within AWAY_S."""
 AWAY_S = 600
 """Whoever stays longer at the provider begins anew."""
 KNOWN_S = 3600
@@ -52,9 +62,14 @@ class Provider:
         self._settings = settings
         self._store = store
         self._known: tuple[float, dict[str, Any]] = (0.0, {})
+        self._failed = -float("inf")
+        self._one, self._counting = threading.Lock(), threading.Lock()
+        self._waiting = threading.BoundedSemaphore(WAITING)
+        self._begun: list[tuple[float, str]] = []
 
-    def start(self, back: str, target: str) -> Start:
+    def start(self, back: str, target: str, address: str = "") -> Start:
         """Begins a sign-in that returns to the address `back`, and from there to the page `target`. Raises NoSignIn."""
+        self._count(network_of(address))
         about = self._about()
         shown, verifier, nonce = secret.new(), secret.new() + secret.new(), secret.new()
         with self._client(back) as client:
@@ -66,6 +81,15 @@ class Provider:
             handshakes.prune(tx, now - AWAY_S)
             handshakes.begin(tx, secret.kept(shown), Handshake(state, nonce, verifier, target, now))
         return Start(url, shown)
+
+    def _count(self, address: str) -> None:
+        """Raises NoSignIn for an address that begins one sign-in after the other."""
+        now = time.monotonic()
+        with self._counting:
+            self._begun = [(at, of) for at, of in self._begun if now - at < AWAY_S]
+            if sum(of == address for _, of in self._begun) >= BEGUN:
+                raise NoSignIn("Too many sign-ins were begun from your address; try again later.")
+            self._begun.append((now, address))
 
     def finish(self, cookie: str, query: dict[str, str], back: str, origin: Origin, old: str = "") -> tuple[str, str]:
         """What the cookie of the session must hold, and the page to go to. Raises NoSignIn."""
@@ -157,11 +181,28 @@ class Provider:
 
     def _about(self, anew: bool = False) -> dict[str, Any]:
         """What the provider says of itself, with its keys."""
-        from requests import RequestException, Session
-
         at, about = self._known
         if about and not anew and time.time() - at < KNOWN_S:
             return about
+        if not self._waiting.acquire(blocking=False):
+            raise self._unreachable()
+        try:
+            with self._one:
+                if self._known[0] > at:  # somebody asked while this one waited
+                    return self._known[1]
+                if time.monotonic() - self._failed < FAILED_S:
+                    raise self._unreachable()
+                return self._asked()
+        finally:
+            self._waiting.release()
+
+    def _unreachable(self) -> NoSignIn:
+        return NoSignIn(f"{self._settings.oidc_title} cannot be reached; try again, or sign in otherwise.")
+
+    def _asked(self) -> dict[str, Any]:
+        """What the provider says now."""
+        from requests import RequestException, Session
+
         issuer = self._settings.oidc_issuer
         try:
             with Session() as session:
@@ -171,14 +212,15 @@ class Provider:
                 about["jwks"] = self._get(session, about["jwks_uri"])
         except (RequestException, ValueError, KeyError, AttributeError) as error:
             log.error("OpenID: setting auth.oidc_issuer, %s: %.200s", issuer, error)
-            raise NoSignIn(f"{self._settings.oidc_title} cannot be reached; try again, or sign in otherwise.") from None
+            self._failed = time.monotonic()
+            raise self._unreachable() from None
         self._known = (time.time(), about)
         return about
 
     def _get(self, session: Any, url: str) -> Any:
         if urlsplit(url).scheme != urlsplit(self._settings.oidc_issuer).scheme:
             raise ValueError(f"{url} is not as safe as the issuer")
-        answer = session.get(url, timeout=TIMEOUT_S)
+        answer = session.get(url, timeout=ABOUT_TIMEOUT_S)
         answer.raise_for_status()
         return answer.json()
 

@@ -21,6 +21,7 @@ from dqm.store import StoreProblem
 SAFE = ("GET", "HEAD", "OPTIONS")
 ALWAYS = ("/health", "/ready", "/sign-in", "/sign-in/openid", "/sign-in/openid/back", "/sign-out")
 """What answers also to those who are not signed in; and the assets, in which no data are."""
+PRIVATE = ("/_dash-layout", "/_dash-update-component")
 OWN = "larboard.own"
 """In the environment of what the site asks itself while it starts; headers cannot put it there."""
 AWAY = "larboard_openid"
@@ -32,6 +33,7 @@ def register(server: Flask, door: Door, assets: str) -> None:
     """Puts the door before everything that `server` answers; `assets` is where style and script are served."""
     pages = _Pages(door, assets)
     server.before_request(lambda: _look(door))
+    server.after_request(_keep_private)
     server.register_error_handler(NotAllowed, lambda error: _refusal(door, error))
     server.add_url_rule("/sign-in", "sign in", pages.sign_in, methods=["GET", "POST"])
     server.add_url_rule("/sign-in/openid", "sign in elsewhere", pages.away, methods=["GET"])
@@ -43,7 +45,7 @@ def _look(door: Door) -> Response | None:
     """Who may not read gets no further; nor does what the page of another site sends."""
     if request.method not in SAFE and not bearer(request):
         check_same_site(request)
-    if request.environ.get(OWN) or request.path in ALWAYS or request.path.startswith("/assets/"):
+    if request.environ.get(OWN) or request.path in ALWAYS or _is_asset():
         return None
     if request.method not in SAFE and request.path.startswith("/api/"):
         return None  # every route that writes looks for itself, and a token may be for writing alone
@@ -52,6 +54,18 @@ def _look(door: Door) -> Response | None:
     except StoreProblem as problem:
         return _problem(503, str(problem))
     return None
+
+
+def _is_asset() -> bool:
+    """By what answers, not by how the path begins: it may leave the assets again."""
+    return request.url_rule is not None and request.url_rule.rule.startswith("/assets/")
+
+
+def _keep_private(answer: Response) -> Response:
+    """What pages are made of has names of people in it: no cache on the way keeps it."""
+    if request.path in PRIVATE:
+        answer.headers["Cache-Control"] = "private, no-store"
+    return answer
 
 
 def _refusal(door: Door, error: NotAllowed) -> Any:
@@ -123,7 +137,7 @@ class _Pages:
         if not self._door.settings.auth.oidc_issuer:
             return self._page(target, "OpenID is not set up here.", 404)
         try:
-            start = self._provider.start(_back(), target)
+            start = self._provider.start(_back(), target, request.remote_addr or "")
         except (NoSignIn, StoreProblem) as problem:
             return self._page(target, str(problem), 503)
         answer = redirect(start.url, 302)

@@ -27,10 +27,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
 from dqm.store import parts, watchers
-from dqm.store.database import Store, open_store, open_to_read
+from dqm.store.database import Store, make_private, open_store, open_to_read
 from dqm.store.problems import StoreProblem, explained
 from dqm.store.states import FileStates, address_of
-from dqm.store.tables import leases, metadata, states
+from dqm.store.tables import attempts, handshakes, leases, metadata, sessions, states
 from dqm.store.tables import watchers as watcher_table
 
 DATABASE, STATES, MANIFEST = "larboard.sqlite", "states", "manifest.json"
@@ -39,8 +39,8 @@ PAGES_AT_ONCE = 2000
 ROWS_AT_ONCE = 5000
 HELD_S = 120.0
 """So long states are not collected after the last sign of life of a backup."""
-PASSING = (leases, watcher_table)
-"""What is true only of the moment: not taken over by a restored store."""
+PASSING = (leases, watcher_table, sessions, handshakes, attempts)
+"""What is true only of the moment, such as who is signed in: not in a backup, and not taken over by a restored store."""
 
 Told = Callable[[str, float], None]
 """Called with what is being done and how much of it is done, 0 to 1."""
@@ -67,6 +67,7 @@ def back_up(store: Store, target: Path, told: Told = _silent) -> dict[str, Any]:
         database.unlink(missing_ok=True)
         part = target / (DATABASE + ".part")
         part.unlink(missing_ok=True)
+        make_private(part)
         copy = FileStates(target / STATES)
 
         def said(what: str, share: float) -> None:
@@ -75,6 +76,7 @@ def back_up(store: Store, target: Path, told: Told = _silent) -> dict[str, Any]:
 
         if store.is_sqlite:
             _copy_sqlite(store, part, said)
+            _without_passing(part)
             named = sorted(_named(part))
             sizes = _copy_states(store, named, copy, said)
         else:
@@ -305,11 +307,12 @@ def restore_files(backup: Path, database: Path, states_directory: Path, told: To
     made = verify(backup)
     copy, into = FileStates(backup / STATES), FileStates(states_directory)
     with _disk_explained(database.parent):
-        database.parent.mkdir(parents=True, exist_ok=True)
+        part = database.with_name(database.name + ".part")
+        part.unlink(missing_ok=True)
+        make_private(part)
         for place, address in enumerate(sorted(made["states"])):
             into.write(copy.get(address))
             told("states", (place + 1) / len(made["states"]))
-        part = database.with_name(database.name + ".part")
         shutil.copyfile(backup / DATABASE, part)
         _without_passing(part)
         with part.open("rb") as file:
@@ -325,8 +328,10 @@ def restore_files(backup: Path, database: Path, states_directory: Path, told: To
 
 def _without_passing(database: Path) -> None:
     with sqlite3.connect(database) as connection:
-        for table in PASSING:
-            connection.execute(f"DELETE FROM {table.name}")  # noqa: S608
+        connection.execute("PRAGMA secure_delete=ON")
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for name in [table.name for table in PASSING if table.name in there]:  # a backup may be of an older Larboard
+            connection.execute(f"DELETE FROM {name}")  # noqa: S608
     connection.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,8 +112,8 @@ def _engine(url: str) -> Engine:
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            if parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            if parsed.database and parsed.database != ":memory:" and not parsed.database.startswith("file:"):
+                make_private(Path(parsed.database))
             engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_S, "check_same_thread": False})
             sa.event.listen(engine, "connect", _set_up_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
@@ -123,6 +124,18 @@ def _engine(url: str) -> Engine:
         raise StoreProblem(f"setting store.url: {error}") from None
     except OSError as error:
         raise StoreProblem(f"the database {url} cannot be made: {error.strerror or error}") from None
+
+
+def make_private(database: Path) -> None:
+    """An empty file for a database that is not there, and its directory: for nobody else, as hashes of passwords are in it.
+
+    SQLite gives its log files the same mode.
+    """
+    if not database.parent.exists():
+        database.parent.parent.mkdir(parents=True, exist_ok=True)
+        database.parent.mkdir(mode=0o700, exist_ok=True)
+    if not database.exists():
+        os.close(os.open(database, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

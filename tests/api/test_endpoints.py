@@ -363,6 +363,9 @@ def test_an_old_schema_is_not_ready(client: FlaskClient, site: Site) -> None:
     response = client.get("/ready")
     assert response.status_code == 503
     assert "newer Larboard" in response.text
+    site.settings.auth.anonymous = False
+    response = client.get("/ready", environ_base={"REMOTE_ADDR": "192.0.2.7"})
+    assert (response.status_code, str(site.settings.data.directory) in response.text) == (503, False)
 
 
 def test_metrics_count_files_runs_and_beats(client: FlaskClient, site: Site) -> None:

@@ -108,7 +108,7 @@ def test_the_number_of_the_browser_wins_over_that_of_its_address(address: Addres
 
 
 def test_a_number_that_is_none_is_refused(client: FlaskClient) -> None:
-    for text in ("x", "-1", "9" * 40, "1.5"):
+    for text in ("x", "-1", "9" * 40, "9" * 5000, "1.5"):
         assert client.get("/api/v1/events", headers={"Last-Event-ID": text}).status_code == 400
 
 
@@ -337,3 +337,22 @@ def test_a_listener_keeps_what_had_a_place_and_ends() -> None:
     listener.put([(5, b"e")])
     assert listener.take(0) == [(1, b"a"), (2, b"b"), (3, b"c")]
     assert listener.over
+
+
+def test_one_address_does_not_take_the_streams_of_all_others(site: Site) -> None:
+    many = Broadcaster(site, 40)
+    mine = [many.join(address="192.0.2.7") for _ in range(10)]
+    with pytest.raises(TooMany, match="one address"):
+        many.join(address="192.0.2.7")
+    many.leave(mine.pop())
+    many.join(address="192.0.2.7")
+    for number in range(10):  # of IPv6 a whole network is one
+        many.join(address=f"2001:db8::{number + 1}")
+    with pytest.raises(TooMany, match="one address"):
+        many.join(address="2001:db8::ff")
+    many.join(address="2001:db8:0:1::1")
+    for _ in range(19):  # this host itself, where a proxy may be that is not in the settings
+        many.join(address="127.0.0.1")
+    with pytest.raises(TooMany, match="All 40"):
+        many.join(address="198.51.100.1")
+    many.stop()

@@ -128,3 +128,5 @@ def test_ready_says_that_the_monitor_is_blind_and_stays_ready(client: FlaskClien
     response = client.get("/ready")
     assert response.status_code == 200
     assert response.json["blind"] == ["no ingest process gives signs of life"]
+    site.settings.auth.anonymous = False  # strangers are told kinds, and no paths or hosts
+    assert client.get("/ready", environ_base={"REMOTE_ADDR": "192.0.2.7"}).json["blind"] == ["leader"]

@@ -25,6 +25,7 @@ API = "/api/v1"
         ("/runs?category=", "category", "1 character"),
         ("/runs?quality=nice", "quality", "suspect"),
         ("/runs?since=yesterday", "since", "2024-07-08"),
+        ("/runs?since=" + "T " * 3000, "since", "2024-07-08"),
         ("/runs?since=2024-07-08&until=2024-07-07", "since", "before until"),
         ("/runs?order=nonsense", "order", "number"),
         ("/runs?order=--number", "order", "number"),

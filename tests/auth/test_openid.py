@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,6 +16,7 @@ import requests
 from flask.testing import FlaskClient
 
 from dqm.auth import people
+from dqm.auth.oidc import BEGUN, WAITING, NoSignIn, Provider
 from dqm.auth.roles import LOCAL_ADMIN
 from dqm.records import Account
 from dqm.store import accounts
@@ -199,6 +202,45 @@ def test_a_provider_that_says_no_or_is_not_there_is_a_sentence(house: House, pro
     fresh = opened_again(house)
     done = fresh.get("/sign-in/openid")
     assert (done.status_code, "cannot be reached" in done.text) == (503, True)
+
+
+def test_one_asks_a_provider_that_hangs_the_others_are_told_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, answer, asked = threading.Event(), threading.Event(), []
+    provider = Provider(house.site.settings.auth, house.site.store)
+
+    def hang(self: Provider, session: Any, url: str) -> Any:
+        asked.append(url)
+        there.set()
+        answer.wait(30)
+        raise ValueError("nothing")
+
+    def once(_: int) -> str:
+        with pytest.raises(NoSignIn) as refused:
+            provider.start("http://localhost/back", "/")
+        return str(refused.value)
+
+    monkeypatch.setattr(Provider, "_get", hang)
+    with ThreadPoolExecutor(12) as pool:
+        first = pool.submit(once, 0)
+        there.wait(30)
+        others = [pool.submit(once, number) for number in range(10)]
+        # so many may wait for the first, all others have their answer while it hangs
+        done = [one for _, one in zip(range(10 - (WAITING - 1)), as_completed(others, 30), strict=False)]
+        assert len(done) == 10 - (WAITING - 1)
+        assert not first.done()
+        answer.set()
+        said = {first.result(), *[one.result() for one in others]}
+    assert len(said) == 1
+    assert once(0) in said
+    assert len(asked) == 1  # also of those that waited, and of who came then: it is not asked again for a while
+
+
+def test_one_address_does_not_begin_one_sign_in_after_the_other(house: House) -> None:
+    statuses = [house.visitor().get("/sign-in/openid").status_code for _ in range(BEGUN + 2)]
+    assert statuses == [302] * BEGUN + [503] * 2
+    assert house.visitor("198.51.100.9").get("/sign-in/openid").status_code == 302
 
 
 def opened_again(house: House) -> FlaskClient:

@@ -481,3 +481,74 @@ def test_strangers_cannot_fill_the_trail_nor_keep_people_out_of_it(house: House)
     assert len(refusals(house, "shifter")) == 10
     house.visitors["viewer"].patch("/api/v1/runs/8", json={"comment": "x"})
     assert "PATCH /api/v1/runs/8" in refusals(house, "viewer")
+
+
+# what no page sends ---------------------------------------------------------------------------------------------------
+
+
+def odd_bodies(known: dict[str, dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    """Bodies that a program sends, with what is odd about them."""
+    yield "a list", b"[1, 2]"
+    yield "nothing", b""
+    yield "null", b"null"
+    yield "a text", b'"x"'
+    yield "deep", b"[" * 100_000 + b"]" * 100_000
+    yield "deep objects", b'{"a":' * 50_000 + b"1" + b"}" * 50_000
+    yield "no output", b"{}"
+    body = asked(known["runs.show_rows"])
+    yield "an output that is not there", json.dumps(body | {"output": "nothing.children"}).encode()
+    yield "an output that is a number", json.dumps(body | {"output": 7}).encode()
+    yield "outputs of another shape", json.dumps(body | {"outputs": 7}).encode()
+    yield "inputs of another shape", json.dumps(body | {"inputs": {"a": 1}}).encode()
+    yield "changed properties of another shape", json.dumps(body | {"changedPropIds": [7]}).encode()
+    for name in ("runs.show_rows", "files.show_rows"):
+        for value in ({"startRow": 10**30, "endRow": 10**30 + 9}, {"startRow": "x"}, [], 7, {"startRow": None}):
+            body = asked(known[name])
+            body["inputs"][0]["value"] = value
+            yield f"{name} {value}", json.dumps(body).encode()
+        for value in ([], [1], 7, "x", {"search": ["a"]}, {"search": {"a": 1}}):
+            body = asked(known[name])
+            body["state"][0]["value"] = value
+            yield f"{name} asked {value}", json.dumps(body).encode()
+    body = asked(known["shell.show_page"])
+    body["inputs"][0]["value"] = {"path": ["/"], "search": 7}
+    yield "a path that is a list", json.dumps(body).encode()
+
+
+def test_what_no_page_sends_is_a_problem_and_no_failure(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.app.server.config["PROPAGATE_EXCEPTIONS"] = False
+    client = house.visitors["admin"]
+    for what, body in odd_bodies(server_callbacks(house.app)):
+        done = client.post("/_dash-update-component", data=body, content_type="application/json")
+        assert done.status_code < 500, what
+        if done.status_code == 400:
+            assert done.mimetype == "application/problem+json", what
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
+def test_a_failure_elsewhere_stays_a_failure(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.app.server.config["PROPAGATE_EXCEPTIONS"] = False
+
+    def fail(*_: object) -> str:
+        raise KeyError("x")
+
+    monkeypatch.setitem(house.app.server.view_functions, "sign out", fail)
+    assert house.visitors["admin"].post("/sign-out").status_code == 500
+
+
+def test_no_cache_on_the_way_keeps_what_names_a_person(house: House) -> None:
+    client = house.visitors["admin"]
+    body = asked(server_callbacks(house.app)["shell.show_page"])
+    for done in (client.get("/_dash-layout"), client.post("/_dash-update-component", json=body)):
+        assert done.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    "path", ["/assets//../api/v1/runs", "/assets/../api/v1/runs", "/assets/%2e%2e/api/v1/runs", "/assets//x"]
+)
+def test_a_path_that_leaves_the_assets_is_none_of_them(house: House, path: str) -> None:
+    if house.site.settings.auth.anonymous:
+        return
+    assert house.visitors["nobody"].get(path).status_code in (401, 404)
+    with house.visitors["nobody"].get("/assets/site.css") as asset:
+        assert asset.status_code == 200

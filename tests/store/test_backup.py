@@ -15,8 +15,23 @@ import pytest
 import sqlalchemy as sa
 
 from dqm.ingest.upkeep import collect
-from dqm.records import TrendValue
-from dqm.store import Store, StoreProblem, audit, backup, elements, notices, open_store, parts, runs, trends, watchers
+from dqm.records import Session, TrendValue
+from dqm.store import (
+    Store,
+    StoreProblem,
+    accounts,
+    attempts,
+    audit,
+    backup,
+    elements,
+    notices,
+    open_store,
+    parts,
+    runs,
+    sessions,
+    trends,
+    watchers,
+)
 from dqm.store.backup import BadBackup, back_up, restore_files, restore_rows, verify
 from dqm.store.states import FileStates
 from dqm.store.tables import metadata
@@ -89,6 +104,48 @@ def test_a_restored_store_is_equal_on_either_engine(filled: Store, other_url: st
             assert notices.last(tx) == before + 1
     finally:
         other.close()
+
+
+def test_what_a_database_holds_is_for_its_owner_alone_and_who_is_signed_in_is_in_no_backup(
+    filled: Store, other_url: str, tmp_path: Path
+) -> None:
+    with filled.begin() as tx:
+        number = accounts.add(tx, "ada", "admin", ("*",), 1.0)
+        sessions.add(tx, Session("the-hash", number, "password", "192.0.2.7", "", 1.0, 1.0))
+        attempts.note(tx, "the-key", 1, 1.0)
+    made = tmp_path / "backup"
+    back_up(filled, made)
+    content = (made / "larboard.sqlite").read_bytes()
+    assert b"the-hash" not in content
+    assert b"the-key" not in content
+    assert verify(made)["rows"]["accounts"] == 1
+    other = restore(made, other_url, tmp_path)
+    with other.begin() as tx:
+        assert sessions.of_account(tx) == []
+        files_of_it = [*(tmp_path / "new").glob("larboard.sqlite*"), made / "larboard.sqlite"]
+        assert {oct(path.stat().st_mode & 0o777) for path in files_of_it} == {"0o600"}
+    other.close()
+    if other_url.startswith("sqlite"):
+        assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+
+
+def test_a_new_database_is_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    store = open_store(f"sqlite:///{folder}/larboard.sqlite", folder / "states")
+    with store.begin() as tx:
+        runs.ensure(tx, "6", 6, "physics", [])
+        assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.glob("larboard.sqlite*")} == {
+            f"larboard.sqlite{end}": "0o600" for end in ("", "-wal", "-shm")
+        }
+    assert folder.stat().st_mode & 0o077 == 0
+    store.close()
+
+
+def test_who_does_not_wait_for_a_writer_is_told_at_once(filled: Store) -> None:
+    with filled.begin(), pytest.raises(StoreProblem), filled.begin(wait=False):
+        pass
+    with filled.begin(wait=False) as tx:
+        runs.ensure(tx, "6", 6, "physics", [])
 
 
 def test_a_backup_is_one_moment_while_ingest_writes(filled: Store, other_url: str, tmp_path: Path) -> None:
