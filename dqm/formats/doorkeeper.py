@@ -8,7 +8,9 @@ come back, the file is quarantined with the reason, and nothing in this process 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import json
+import math
 import os
 import resource
 import select
@@ -26,6 +28,9 @@ SECONDS = 10.0
 MEMORY_BYTES = 2 * 2**30
 MOST_OPENED_BYTES = 256 * 2**20
 """What opening may take of that; beyond it, it is a text or an index that says it is gigabytes long."""
+SPARE_S = 2
+"""A helper over whose question nobody waits any more ends itself so long after whoever asked would have ended it."""
+PR_SET_PDEATHSIG = 1
 REMEMBERED = 1000
 REMEMBERED_S = 60.0
 OPENED = "opened"
@@ -52,17 +57,21 @@ class Doorkeeper:
             before, reason = self._refused.get(known, (0.0, ""))
             if reason and time.monotonic() - before < REMEMBERED_S:
                 return reason
-            reason = self._ask(path, provisional)
+            answer = self._ask(path, provisional)
+            if answer is None:  # the helper was killed, or the thread that started it ended: that says nothing
+                answer = self._ask(path, provisional)
+            reason = answer or ""
             if reason:
                 self._refused = dict(list(self._refused.items())[-REMEMBERED:]) | {known: (time.monotonic(), reason)}
             return reason
 
-    def _ask(self, path: Path, provisional: bool) -> str:
+    def _ask(self, path: Path, provisional: bool) -> str | None:
+        """What the helper objects; None when it was killed over it."""
         helper = self._running()
         if helper is None:
             return ""  # no process to be had: reading must go on
         seconds = self.seconds or SECONDS
-        question = json.dumps([os.fsencode(path).hex(), provisional]).encode() + b"\n"
+        question = json.dumps([os.fsencode(path).hex(), provisional, seconds]).encode() + b"\n"
         try:
             assert helper.stdin
             assert helper.stdout
@@ -79,12 +88,14 @@ class Doorkeeper:
         if not came:
             return f"HDF5 did not come to an end with it within {seconds:g} s: its structure is damaged"
         if ended == signal.SIGKILL:
-            return ""  # somebody else killed the helper: that says nothing about the file
+            return None
         return f"HDF5 crashed over it ({_name(ended)}): its structure is damaged"
 
     def _running(self) -> subprocess.Popen[bytes] | None:
         if self._helper is not None and self._helper.poll() is None and self._owner == os.getpid():
             return self._helper
+        if self._helper is not None and self._owner == os.getpid():
+            self._end(self._helper)  # it died: its pipes are closed now, not whenever they are collected
         code = "from dqm.formats.doorkeeper import serve; serve()"
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, [_home(), os.environ.get("PYTHONPATH")]))
@@ -139,17 +150,21 @@ atexit.register(DOORKEEPER.close)
 
 def serve() -> None:
     """Opens one file after the other, as long as somebody asks."""
+    _end_with_parent()
     from dqm.formats import reader
     from dqm.formats.hdf5 import READ_ERRORS, UnreadableFile
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # no handler of Python: HDF5 holds the interpreter while it walks in circles
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = now + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     for line in sys.stdin.buffer:
-        asked, provisional = json.loads(line)
+        asked, provisional, seconds = json.loads(line)
+        signal.alarm(math.ceil(seconds) + SPARE_S)
         path, answer, before = Path(os.fsdecode(bytes.fromhex(asked))), OPENED, _peak()
         try:
             with reader.open_here(path, None, provisional) as opened:
@@ -160,8 +175,18 @@ def serve() -> None:
             answer = TOO_MUCH if "memory allocation" in str(error) else OPENED
         if _peak() - before > MOST_OPENED_BYTES:
             answer = TOO_MUCH
-        sys.stdout.write(answer + "\n")
-        sys.stdout.flush()
+        signal.alarm(0)
+        try:
+            sys.stdout.write(answer + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os._exit(0)  # whoever asked has gone, and nobody need be told
+
+
+def _end_with_parent() -> None:
+    """Lets the kernel end this process with the one that asks, however that ends (where the kernel can do so)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 TOO_MUCH = f"opening it takes more than {MOST_OPENED_BYTES >> 20} MiB: its structure is damaged"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ EXTRACT_MESSAGES = 8
 MAX_FIRST_MESSAGES = 1024
 """Each message is a row, but for those that are cut short: no need to look for rows in a file of such."""
 
-__all__ = ["BLOCK_ROWS", "Cursor", "Reader", "UnreadableFile", "open_file"]
+CUT_SHORT = "messages are cut short, or have bytes beyond their last whole word"
+
+__all__ = ["BLOCK_ROWS", "Cursor", "Reader", "UnreadableFile", "join_faults", "open_file"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Cursor:
     message: int = 0
     """Raw files: the message that holds the row, and the rows of it that are done."""
     rows_into_message: int = 0
+    damaged: int = 0
+    """Chunks, or blocks of messages, before it that cannot be read: reading gives up after so many."""
+    cut_short: int = 0
+    """Raw files: messages before `message` that are cut short."""
 
     def to_json(self) -> dict:
         return {
@@ -71,16 +77,37 @@ class Cursor:
             "clock": self.clock.to_json(),
             "message": self.message,
             "rows_into_message": self.rows_into_message,
+            "damaged": self.damaged,
+            "cut_short": self.cut_short,
         }
 
     @classmethod
     def from_json(cls, data: dict) -> Cursor:
         clock = ClockState.from_json(data["clock"])
-        return cls(int(data["row"]), clock, int(data["message"]), int(data["rows_into_message"]))
+        counts = int(data.get("damaged", 0)), int(data.get("cut_short", 0))  # cursors of old have none
+        return cls(int(data["row"]), clock, int(data["message"]), int(data["rows_into_message"]), *counts)
+
+
+def join_faults(before: Iterable[str], now: Iterable[str]) -> list[str]:
+    """Faults of a part of a file and of the part after it, as one reading of both says them.
+
+    Messages that are cut short are counted from the start of the file: the later number stands for the earlier one.
+    """
+    now = list(now)
+    counted = any(map(_tells_cut_short, now))
+    kept = [fault for fault in before if not (counted and _tells_cut_short(fault))]
+    return list(dict.fromkeys([*kept, *now]))
+
+
+def _tells_cut_short(fault: str) -> bool:
+    return fault.endswith(CUT_SHORT)
 
 
 class Reader(ABC):
     """An open file of packets. Iterate `blocks`; afterwards `cursor` says where it stopped and `faults` what was wrong.
+
+    Whoever leaves off after a block has the faults of all before `cursor`; read on from it, by any reader, the file gives
+    the same rows, damage and faults (see `join_faults`) as in one reading.
 
     `rows` is the number of rows, None while a raw file has not been read to its end; of a file that grows those that are
     there without a gap. What cannot be read of such a file is not damaged: `blocks` ends before it, `stopped` is True, and
@@ -142,10 +169,13 @@ class Reader(ABC):
         goal = 0 if isinstance(start, Cursor) else int(start)
         self.cursor = start if isinstance(start, Cursor) else Cursor()
         self.stopped = False
+        self._damaged = self._damaged or self.cursor.damaged > 0 or self.cursor.cut_short > 0
         for rows, after in self._pieces(goal):
             clock = BlockClock(rows, self.cursor.clock)
             first = self.cursor.row
-            self.cursor = Cursor(first + len(rows), clock.after, *after)
+            self.cursor = replace(
+                self.cursor, row=first + len(rows), clock=clock.after, message=after[0], rows_into_message=after[1]
+            )
             if first >= goal and len(rows):
                 packets = Packets.of_rows(rows, clock, self.detector, first)
                 yield packets
@@ -171,7 +201,11 @@ class Reader(ABC):
 
     @abstractmethod
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-        """Rows (columns of today) from the cursor on, with the cursor's message fields after them; cut at `split_at`."""
+        """Rows (columns of today) from the cursor on, with the cursor's message fields after them; cut at `split_at`.
+
+        The faults before the end of each piece are said, and counted in the cursor, before it is given away: whoever asked
+        may not come back.
+        """
 
     def _fault(self, text: str) -> None:
         self._damaged = True
@@ -253,6 +287,9 @@ class PacketReader(Reader):
                 yield rows[name].tobytes()
 
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        self._damaged_chunks = self.cursor.damaged
+        if self._gives_up():
+            return
         if self._ahead is None and not self._growing and (self.rows or 0) - self.cursor.row > self._step:
             self._ahead = chunks_ahead(self._dset)
         for first, last in self._ranges:
@@ -262,41 +299,60 @@ class PacketReader(Reader):
                 if row < split_at < stop:
                     stop = split_at
                 for start, rows in self._readable(row, stop):
-                    self.cursor = Cursor(start, self.cursor.clock)
+                    self.cursor = replace(self.cursor, row=start, damaged=self._damaged_chunks)
                     yield rows, (0, 0)
                 if self.stopped:
                     return
-                if self._damaged_chunks > MAX_DAMAGED_CHUNKS:
-                    self._fault(f"gave up at row {stop:,} after {self._damaged_chunks} damaged chunks")
+                if self._gives_up():
                     return
                 row = stop
-        self.cursor = Cursor(max(self.cursor.row, self._ranges[-1][1] if self._ranges else 0), self.cursor.clock)
+        end = max(self.cursor.row, self._ranges[-1][1] if self._ranges else 0)
+        self.cursor = replace(self.cursor, row=end, damaged=self._damaged_chunks)
+
+    def _gives_up(self) -> bool:
+        """Whether there was so much damage before the cursor that reading ends there."""
+        if self._damaged_chunks <= MAX_DAMAGED_CHUNKS:
+            return False
+        self._fault(f"gave up at row {self.cursor.row:,} after {self._damaged_chunks} damaged chunks")
+        return True
 
     def _readable(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
         """Rows [start, stop) with the row they begin at: in one piece, or what can be read of each chunk.
 
-        Of a file that grows only up to the first chunk that cannot be read.
+        Of a file that grows only up to the first chunk that cannot be read; of others until there were too many of those.
         """
         try:
-            yield start, to_today(self._read(start, stop))
+            rows = to_today(self._read(start, stop))
+        except READ_ERRORS:
+            pass
+        else:
+            yield start, rows
             return
-        except READ_ERRORS as error:
-            reason = error
         chunk = self._dset.chunks[0] if self._dset.chunks else BLOCK_ROWS
-        lost: list[tuple[int, int]] = []
-        while start < stop:
+        lost_from, reason = start, ""
+        while start < stop and self._damaged_chunks <= MAX_DAMAGED_CHUNKS:
             end = min((start // chunk + 1) * chunk, stop)
             try:
-                yield start, to_today(rows_of(self._dset, start, end))
-            except READ_ERRORS:
+                rows = to_today(rows_of(self._dset, start, end))
+            except READ_ERRORS as error:
                 if not self.closed_by_writer:
                     self._stop(f"rows from {start:,} on")
                     break
                 self._damaged_chunks += 1
-                lost = [*lost[:-1], (lost[-1][0], end)] if lost and lost[-1][1] == start else [*lost, (start, end)]
+                lost_from, reason = (lost_from, reason) if reason else (start, one_line(error))
+            else:
+                self._lost(lost_from, start, reason)
+                reason = ""
+                yield start, rows
             start = end
-        for begin, end in lost:
-            self._fault(f"rows {begin:,} to {end - 1:,} cannot be read: {one_line(reason)}")
+        self._lost(lost_from, start, reason)
+        if self._damaged_chunks > MAX_DAMAGED_CHUNKS:
+            self.cursor = replace(self.cursor, row=start, damaged=self._damaged_chunks)
+
+    def _lost(self, start: int, stop: int, reason: str) -> None:
+        """Says which rows are lost, if there is a reason."""
+        if reason:
+            self._fault(f"rows {start:,} to {stop - 1:,} cannot be read: {reason}")
 
     def _read(self, start: int, stop: int) -> np.ndarray:
         """Rows as stored: decompressed ahead where that can be done, else by HDF5."""
@@ -380,38 +436,55 @@ class RawReader(Reader):
             yield from (payload.tobytes() for payload in payloads)
 
     def _pieces(self, split_at: int) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-        at, skip, row, damaged, cut_short = self.cursor.message, self.cursor.rows_into_message, self.cursor.row, 0, 0
+        at, skip, row, short = (
+            self.cursor.message,
+            self.cursor.rows_into_message,
+            self.cursor.row,
+            self.cursor.cut_short,
+        )
+        self._say_cut_short(short)
         while at < self.messages:
             try:
                 payloads = self._next_messages(at)
-                io_groups = self._io_groups(at, at + len(payloads))
+                io_groups = self._next_io_groups(at, len(payloads))
             except READ_ERRORS as error:
                 if not self.closed_by_writer:
                     # the bytes of messages lie in a heap that HDF5 may write after the rows that point to it
                     self._stop(f"messages from {at:,} on")
                     break
-                stop = min(at + MESSAGES_AT_ONCE, self.messages)
-                damaged += 1
+                stop = self._end_of_block(at)
+                damaged = self.cursor.damaged + 1
                 self._fault(f"messages {at:,} to {stop - 1:,} cannot be read: {one_line(error)}")
                 if damaged == MAX_DAMAGED_BLOCKS:
                     self._fault(f"gave up after {damaged} damaged blocks")
                     break
                 at, skip = stop, 0
-                self.cursor = Cursor(row, self.cursor.clock, at, 0)
+                self.cursor = Cursor(row, self.cursor.clock, at, 0, damaged, short)
                 continue
             for first, last in _portions(payloads):
-                rows, starts, short = words.decode(payloads[first:last], io_groups[first:last])
-                cut_short += short
+                rows, starts, _ = words.decode(payloads[first:last], io_groups[first:last])
+                shorts = np.concatenate([[0], np.cumsum(words.are_cut_short(payloads[first:last]))])
                 for a, b in _edges(len(rows), starts, skip, split_at - row + skip):
                     message = int(np.searchsorted(starts, b, side="right")) - 1 if b < len(rows) else last - first
                     into = b - int(starts[message]) if b < len(rows) else 0
+                    self.cursor = replace(self.cursor, cut_short=short + int(shorts[message]))
+                    self._say_cut_short(self.cursor.cut_short)
                     yield rows[a:b], (at + first + message, into)
                 row += len(rows) - skip
+                short += int(shorts[-1])
                 skip = 0
             at += len(payloads)
-        if cut_short:
-            self._fault(f"{cut_short:,} messages are cut short, or have bytes beyond their last whole word")
+        self._say_cut_short(short)
         self.rows = row
+
+    def _say_cut_short(self, count: int) -> None:
+        """Says how many messages are cut short so far: one sentence, whatever it said before."""
+        if count:
+            self.faults = [fault for fault in self.faults if not _tells_cut_short(fault)]
+            self._fault(f"{count:,} {CUT_SHORT}")
+
+    def _end_of_block(self, at: int) -> int:
+        return min((at // MESSAGES_AT_ONCE + 1) * MESSAGES_AT_ONCE, self.messages)
 
     def _read_messages(self, start: int, stop: int) -> list[np.ndarray]:
         return self._trusted.read(start, stop)
@@ -419,24 +492,32 @@ class RawReader(Reader):
     def _io_groups(self, start: int, stop: int) -> np.ndarray:
         return rows_of(self._headers, start, stop)["io_groups"]
 
-    def _next_messages(self, at: int) -> list[np.ndarray]:
-        """Messages from `at` on: up to MESSAGES_AT_ONCE, or fewer that hold BYTES_AT_ONCE together.
+    def _next_io_groups(self, at: int, count: int) -> np.ndarray:
+        """The io_groups of `count` messages; of a closed file read with their whole block, as damage costs it whole."""
+        if self._growing:
+            return self._io_groups(at, at + count)
+        first = at - at % MESSAGES_AT_ONCE
+        return self._io_groups(first, self._end_of_block(at))[at - first : at - first + count]
 
-        Of a file that grows also those just before the first that cannot be read.
+    def _next_messages(self, at: int) -> list[np.ndarray]:
+        """Messages from `at` on: to the end of their block, or fewer that hold BYTES_AT_ONCE together.
+
+        Only those before the first that cannot be read: one by one in a file that grows. In others they are read in groups
+        of MESSAGES_IN_A_READ that begin at the same ones wherever reading began, so that the same ones are lost.
         """
         payloads: list[np.ndarray] = []
-        stop = min((at // MESSAGES_AT_ONCE + 1) * MESSAGES_AT_ONCE, self.messages)
+        stop = self._end_of_block(at)
         size, step = 0, MESSAGES_IN_A_READ
         while at < stop and size < BYTES_AT_ONCE:
             try:
-                some = self._read_messages(at, min(at + step, stop))
+                some = self._read_messages(at, min((at // step + 1) * step, stop))
             except READ_ERRORS:
-                if step == 1 and payloads:
+                if step > 1 and not self.closed_by_writer:
+                    step = 1
+                    continue
+                if payloads:
                     break
-                if step == 1 or self.closed_by_writer:
-                    raise
-                step = 1
-                continue
+                raise
             payloads += some
             size += sum(map(len, some))
             at += len(some)
@@ -479,15 +560,17 @@ def _edges(n_rows: int, starts: np.ndarray, skip: int, split_at: int) -> Iterato
         a = b
 
 
-def open_file(path: str | Path, detector: Any = None, provisional: bool = False) -> Reader:
+def open_file(path: str | Path, detector: Any = None, provisional: bool = False, trusted: bool = False) -> Reader:
     """A reader of the packets of `path`; raises UnreadableFile (state, reason) when there are none to read.
 
     With `provisional` a file that a writer has locked is read all the same, if its last flush left something to read;
     the reader says so in its own `provisional`. A second reader of the same file in a process sees what HDF5 has cached
-    for the first, and therefore takes the file for one that grows.
+    for the first, and therefore takes the file for one that grows. With `trusted` the doorkeeper is not asked: for whoever
+    has just had this very content opened.
     """
     path = Path(path)
-    _ask(path, False)
+    if not trusted:
+        _ask(path, False)
     before = stamp_of(path)
     try:
         reader = _open(path, detector, False)
@@ -501,7 +584,8 @@ def open_file(path: str | Path, detector: Any = None, provisional: bool = False)
             raise _not_yet(error) from None
         if error.state != "growing" or not provisional:
             raise
-    _ask(path, True)
+    if not trusted:
+        _ask(path, True)
     try:
         return _open(path, detector, True)
     except UnreadableFile as error:

@@ -50,6 +50,12 @@ def has_odd_parity(bits: np.ndarray) -> np.ndarray:
     return (np.bitwise_count(bits) & 1).astype(bool)
 
 
+def are_cut_short(payloads: list[np.ndarray]) -> np.ndarray:
+    """Whether each PACMAN message is cut short, or holds bytes beyond its last whole word."""
+    sizes = np.fromiter((len(payload) for payload in payloads), np.int64, len(payloads))
+    return (sizes < HEADER_BYTES) | ((sizes - HEADER_BYTES) % WORD_BYTES != 0)
+
+
 def decode(payloads: list[np.ndarray], io_groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Packet rows of PACMAN messages (u1 arrays): one timestamp row for each, then its words in order.
 
@@ -59,7 +65,7 @@ def decode(payloads: list[np.ndarray], io_groups: np.ndarray) -> tuple[np.ndarra
     sizes = np.fromiter((len(payload) for payload in payloads), np.int64, len(payloads))
     n_words = np.maximum(sizes - HEADER_BYTES, 0) // WORD_BYTES
     whole = sizes >= HEADER_BYTES
-    damaged = int(np.count_nonzero(~whole | ((sizes - HEADER_BYTES) % WORD_BYTES != 0)))
+    damaged = int(np.count_nonzero(are_cut_short(payloads)))
     payloads = [payload for payload, good in zip(payloads, whole, strict=True) if good]
     io_groups, n_words = np.asarray(io_groups)[whole], n_words[whole]
     if not payloads:

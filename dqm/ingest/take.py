@@ -16,7 +16,7 @@ from typing import Any
 
 from dqm.formats.hdf5 import one_line
 from dqm.formats.names import parse_name
-from dqm.formats.reader import Cursor
+from dqm.formats.reader import Cursor, join_faults
 from dqm.ingest.belonging import belonging
 from dqm.ingest.commit import CannotRecount, Committer, Counted, Overruled, Reading, check_row
 from dqm.ingest.executors.base import Away, WorkerTrouble
@@ -420,7 +420,7 @@ class Taker:
         reading.cursor = Cursor.from_json(tally.cursor)
         reading.closed, reading.stopped = tally.closed, tally.stopped
         reading.damaged = reading.damaged or tally.damaged
-        reading.faults = list(dict.fromkeys([*reading.faults, *tally.faults]))
+        reading.faults = join_faults(reading.faults, tally.faults)
         reading.legs += 1
         if counting.scan is not None and tally.scan is not None:
             counting.scan = scan_of(tally.scan)
