@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from dqm.supervise import _die_with
 from tests.conftest import REPOSITORY
 
 COMMAND = "from dqm.cli import main; main()"
@@ -74,7 +75,7 @@ class Fleet:
             member.process = subprocess.Popen(
                 [sys.executable, "-c", self.code, *member.arguments], cwd=self.folder, start_new_session=True,
                 env={**os.environ, "PYTHONPATH": str(REPOSITORY), MARK: self.mark, **self.environment},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with(os.getpid()),
             )  # fmt: skip
         member.starts += 1
 

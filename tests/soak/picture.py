@@ -91,8 +91,10 @@ def differences(mine: dict[str, RunPicture], theirs: dict[str, RunPicture]) -> l
 
 
 def not_well(mine: dict[str, RunPicture]) -> list[str]:
-    """Elements that are broken or incomplete, though nothing is wrong with the plots."""
-    return [
+    """Elements that are broken, incomplete or missing, though nothing is wrong with the plots."""
+    plots = {name for run in mine.values() for name in run.elements}
+    missing = [f"run {key} has no {name}" for key, run in mine.items() for name in sorted(plots - set(run.elements))]
+    return missing + [
         f"run {key}, {name} is {element['state']} with {element['rows']:,} of {run.facts['packets']:,} rows"
         for key, run in mine.items()
         for name, element in run.elements.items()

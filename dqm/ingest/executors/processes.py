@@ -9,7 +9,7 @@ import resource
 import signal
 import threading
 from collections import deque
-from concurrent.futures import BrokenExecutor, CancelledError, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -91,10 +91,11 @@ class Processes:
             with self._lock:
                 self._idle.append(pool)
         self._hand_out()
-        if error is None:
-            given.answer.set_result(value)
-        else:
-            given.answer.set_exception(error)
+        with suppress(InvalidStateError):  # cancelled: the lead was lost, and nobody wants the answer any more
+            if error is None:
+                given.answer.set_result(value)
+            else:
+                given.answer.set_exception(error)
 
     def _replace(self, pool: ProcessPool) -> None:
         with self._lock:
