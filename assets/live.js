@@ -40,9 +40,19 @@
     flushed = Date.now();
     for (const [topic, { seq, keys }] of waiting) {
       window.dash_clientside.set_props(`notice-${topic}`, { data: { seq, keys: [...keys] } });
+      if (onTheWay) onTheWay.set(topic, { seq, keys: new Set([...keys, ...(onTheWay.get(topic)?.keys || [])]) });
     }
     waiting.clear();
   }
+
+  // What changes after the server has made a page and before the page is here would find nobody: it is told once more.
+  let onTheWay = null;
+  larboard.pageAsked = () => { onTheWay = new Map(); };
+  larboard.pageCame = () => {
+    for (const [topic, { seq, keys }] of onTheWay || []) keys.forEach((key) => note(topic, key, seq));
+    onTheWay = null;
+    schedule();
+  };
 
   let state = null;
   function showState(next) {

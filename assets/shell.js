@@ -67,6 +67,7 @@
     delete root.dataset.late;
     clearTimeout(late);
     late = setTimeout(() => { root.dataset.late = "yes"; }, SLOW_MS);
+    larboard.pageAsked();
     window.dash_clientside.set_props("route", { data: current });
   }
 
@@ -96,6 +97,7 @@
   function arrive() {
     clearTimeout(late);
     delete root.dataset.late;
+    larboard.pageCame();
     markNavigation();
     const first = shown === null;
     const place = places.get(entry);

@@ -98,3 +98,8 @@ def until(question: Callable[[], Any], at_most_s: float = 60) -> Any:
             pass
         assert time.monotonic() < end, "no answer in time"
         threading.Event().wait(0.1)
+
+
+def newest_run(port: int) -> dict[str, Any]:
+    """The run that the site names first, when there is one."""
+    return until(lambda: ask(f"http://127.0.0.1:{port}/api/v1/runs")["runs"])[0]

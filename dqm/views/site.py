@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,9 @@ from dqm.settings import Settings
 from dqm.store import Store
 from plots.discovery import Limits, Registry, Shelf
 
+PATIENCE_S = 2.0
+"""How long a page may wait for a plug-in that another request imports."""
+
 
 @dataclass
 class Site:
@@ -25,6 +30,9 @@ class Site:
     cache: diskcache.Cache
     _shelf: Shelf
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _look: threading.Lock = field(default_factory=threading.Lock)
+    _looked_at: float = math.inf
+    """Since when a request looks for plug-ins (monotonic)."""
     _drawing: dict[Hashable, tuple[threading.Lock, int]] = field(default_factory=dict)
     """By figure: the lock, and how many hold it or wait for it."""
     auth: Door = field(init=False)
@@ -35,13 +43,19 @@ class Site:
 
     @property
     def registry(self) -> Registry:
-        """The plots, discovered anew when a plug-in file has changed."""
-        # while one request waits for a plug-in that is slow to import, the others go on with what there was
-        if self._lock.acquire(blocking=not self._shelf.generation):
+        """The plots, discovered anew when a plug-in file has changed.
+
+        One request looks and the others wait for it: what they made of the old plots would stay on their pages until
+        the next notice. A plug-in that is slow to import keeps them for `PATIENCE_S` all together, not each.
+        """
+        left = PATIENCE_S - (time.monotonic() - self._looked_at)
+        if self._look.acquire(timeout=-1 if not self._shelf.generation else max(0.0, min(left, PATIENCE_S))):
+            self._looked_at = time.monotonic()
             try:
                 self._shelf.look()
             finally:
-                self._lock.release()
+                self._looked_at = math.inf
+                self._look.release()
         return self._shelf.registry
 
     @property

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.postgresql import free_port
-from tests.services import ask, running, until
+from tests.services import newest_run, running, until
 
 pytestmark = pytest.mark.browser
 
@@ -49,7 +49,7 @@ def address(folder: Path) -> Iterator[str]:
     port = free_port()
     with running("demo", "--data", "demo", "--port", port, "--speed", 2, cwd=folder) as demo:
         demo.wait_for(f"Larboard is at http://127.0.0.1:{port}")
-        until(lambda: ask(f"http://127.0.0.1:{port}/api/v1/runs")["runs"][0]["packets"])
+        until(lambda: newest_run(port)["packets"])
         yield f"http://127.0.0.1:{port}"
 
 

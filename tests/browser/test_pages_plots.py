@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from dqm.records import Plugin
-from dqm.store import plugins
-from tests.browser.list_site import SIZES, Served, is_inside, served
+from dqm.store import notices, plugins
+from tests.browser.list_site import SIZES, Served, is_inside, many_runs, served
 
 pytestmark = pytest.mark.browser
 
@@ -72,6 +72,24 @@ def test_a_plug_in_dropped_in_appears_when_ingest_tells(site: Served, page: Page
     with site.store.begin() as tx:
         plugins.found(tx, [Plugin("Mine", str(folder / "mine.py"), "A plot of mine", "", "")])
     expect(page.get_by_role("row", name="A plot of mine")).to_contain_text("newest file only")
+
+
+def test_what_changes_while_the_page_is_on_its_way_is_on_it(site: Served, page: Page, folder: Path) -> None:
+    def change_meanwhile(route: Route) -> None:
+        made = route.fetch()
+        if "content.children" in (route.request.post_data or "") and "Broken" in made.text():
+            many_runs(site.store, 1, first=4711)
+            with site.store.begin() as tx:
+                plugins.found(tx, [Plugin("Mine", str(folder / "mine.py"), "A plot of mine", "", "")])
+                notices.post(tx, "run", "4711")
+            page.wait_for_function("document.getElementById('run-strip').innerText.includes('4711')")
+        route.fulfill(response=made)
+
+    page.goto(f"{site.url}/runs")
+    expect(page.locator("#live")).to_contain_text("live")
+    page.route("**/_dash-update-component*", change_meanwhile)
+    page.get_by_role("link", name="Plots").click()
+    expect(page.locator("#content")).to_contain_text("not installed on this web host")
 
 
 def test_without_a_directory_the_page_says_how_to_add_a_plot(tmp_path: Path, page: Page) -> None:

@@ -13,7 +13,7 @@ from dqm.demo import DemoRun, take_run
 from dqm.store import open_store
 from tests.cli.commands import larboard
 from tests.postgresql import free_port
-from tests.services import ask, running, until
+from tests.services import ask, newest_run, running, until
 
 
 @pytest.fixture
@@ -97,8 +97,8 @@ def test_the_demo_takes_data_shows_them_and_stops_cleanly(tmp_path: Path) -> Non
     port = free_port()
     with running("demo", "--data", tmp_path / "demo", "--port", port, "--speed", 4, cwd=tmp_path) as demo:
         demo.wait_for(f"Larboard is at http://127.0.0.1:{port}")
-        packets = until(lambda: ask(f"http://127.0.0.1:{port}/api/v1/runs")["runs"][0]["packets"])
-        until(lambda: ask(f"http://127.0.0.1:{port}/api/v1/runs")["runs"][0]["packets"] > packets)
+        packets = until(lambda: newest_run(port)["packets"])
+        until(lambda: newest_run(port)["packets"] > packets)
         assert demo.stop() == 0
         assert demo.lines[-1] == "stopped"
     assert not list((tmp_path / "demo").rglob("*.part"))

@@ -28,34 +28,32 @@ def twice() -> None:
 
 
 def cursor_first() -> None:
-    """The cursor is committed before the states, and now and then the process dies between the two."""
-    from dqm.store import files
+    """The cursor of a plot is committed before its run, and now and then the process dies between the two."""
+    from dqm.store import parts
 
-    update, calls = files.update, [0]
+    save, calls = parts.save, [0]
 
-    def updates(tx: Any, file_id: int, **values: Any) -> None:
-        update(tx, file_id, **values)
-        if values.get("progress") and values.get("rows_done"):
+    def saves(tx: Any, part: Any) -> None:
+        save(tx, part)
+        calls[0] += 1
+        if calls[0] % 25 == 0:
             tx.exec_driver_sql("COMMIT")
-            calls[0] += 1
-            if calls[0] % 4 == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            tx.exec_driver_sql("BEGIN IMMEDIATE")
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    files.update = updates
+    parts.save = saves
 
 
 def loses_a_state() -> None:
     """Now and then a state is named that was never written."""
     from dqm.store.states import FileStates, address_of
 
-    put, calls = FileStates._put, [0]
+    put, calls = FileStates.put, [0]
 
     def puts(self: Any, content: bytes) -> str:
         calls[0] += 1
-        return address_of(content) if calls[0] % 40 == 39 else put(self, content)
+        return address_of(content) if calls[0] % 11 == 10 else put(self, content)
 
-    FileStates._put = puts  # type: ignore[method-assign]
+    FileStates.put = puts  # type: ignore[method-assign]
 
 
 MUTANTS = {mutant.__name__: mutant for mutant in (twice, cursor_first, loses_a_state)}

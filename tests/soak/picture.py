@@ -150,7 +150,7 @@ def unsound(store: Store, before: dict[int, Any], answered: list[str]) -> list[s
             found.append(f"state {address} is named and is not there")
     if left := kept(store) - named:
         found.append(f"{len(left)} states that nothing names were not collected")
-    if store.is_sqlite and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+    if store.is_sqlite and numbers != list(range(min(numbers, default=0), min(numbers, default=0) + len(numbers))):
         found.append("the notices have a gap")
     return found + _spoiled(audit_rows(store), before, answered)
 

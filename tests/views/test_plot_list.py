@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from dqm.records import Plugin
-from dqm.store import plugins
+from dqm.settings import DataSettings, PlotSettings, Settings
+from dqm.store import open_store, plugins
 from dqm.views.plot_list import Entry, plot_list, plot_page
-from dqm.views.site import Site
+from dqm.views.site import Site, open_site
+
+SLOW = """
+import time
+from pathlib import Path
+from plots.base import Plot
+Path("{begun}").touch()
+time.sleep(0.5)
+class Slow(Plot):
+    title = "Slow to import"
+    def __call__(self, packets, fig): ...
+"""
 
 
 def entry_of(site: Site, name: str) -> Entry:
@@ -70,3 +83,27 @@ def test_a_plug_in_that_fails_on_empty_input_is_listed_without_trends(site: Site
         "    def count(self, packets): raise ValueError('no')\n    def draw(self, state, fig): ...\n"
     )
     assert entry_of(site, "Fails").trends == ()
+
+
+def test_a_page_that_asks_while_a_plug_in_is_imported_has_it_too(tmp_path: Path) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    settings = Settings(data=DataSettings(directory=tmp_path), plots=PlotSettings(paths=[folder]))
+    store = open_store(f"sqlite:///{tmp_path / 'larboard.sqlite'}", tmp_path / "states")
+    site = open_site(settings, store)
+    assert "Slow" not in site.registry.plots
+    (folder / "slow.py").write_text(SLOW.format(begun=tmp_path / "begun"))
+    had: list[bool] = []
+
+    def ask() -> None:
+        had.append("Slow" in site.registry.plots)
+
+    first = threading.Thread(target=ask)
+    first.start()
+    while not (tmp_path / "begun").exists():
+        assert first.is_alive()
+        threading.Event().wait(0.005)
+    ask()
+    first.join()
+    assert had == [True, True]
+    site.close()
