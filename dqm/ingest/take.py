@@ -27,6 +27,7 @@ from dqm.records import FINISHED, DataFile, ElementState, FileState, Part
 from dqm.results import Element, plain
 from dqm.settings import Settings
 from dqm.store import Store, files, geometries, parts, runs, trends
+from dqm.store.states import MissingState
 from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot
 
 log = logging.getLogger("larboard.watch")
@@ -558,7 +559,7 @@ class Taker:
     def give_up(self, file: DataFile, error: BaseException) -> None:
         """The last resort: nothing that is in a file may stop the next one."""
         file = self._now(file)
-        what = "" if isinstance(error, WorkerTrouble) else f"{type(error).__name__}: "
+        what = "" if isinstance(error, (WorkerTrouble, MissingState)) else f"{type(error).__name__}: "
         reason = plain(f"cannot be read: {what}{one_line(error)}")
         state = file.state if file.counted else FileState.QUARANTINED
         look = self.now() + RETRY_S[-1] if file.counted and file.state not in FINISHED else None

@@ -27,6 +27,16 @@ def address_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:40]
 
 
+class MissingState(KeyError):
+    """A state that is named and is not there: deleted by hand, lost by a disk, or in the data directory of another host."""
+
+    def __str__(self) -> str:
+        return (
+            f"the state {self.args[0]}, which was counted before, is not in the store (deleted, or lost by its disk); "
+            "read the files of its run again to count it anew"
+        )
+
+
 class States(ABC):
     """Write once, read by address."""
 
@@ -36,7 +46,7 @@ class States(ABC):
 
     @abstractmethod
     def get(self, address: str) -> bytes:
-        """The content at `address`; raises KeyError when it is not there."""
+        """The content at `address`; raises MissingState, a KeyError, when it is not there."""
 
     @abstractmethod
     def missing(self, addresses: Collection[str]) -> set[str]:
@@ -92,7 +102,7 @@ class FileStates(States):
         try:
             return self._path(address).read_bytes()
         except FileNotFoundError:
-            raise KeyError(address) from None
+            raise MissingState(address) from None
 
     def missing(self, addresses: Collection[str]) -> set[str]:
         return {address for address in addresses if address != DROPPED and not self._path(address).is_file()}
@@ -134,7 +144,7 @@ class RowStates(States):
         with explained(), self._engine.connect() as connection:
             content = connection.scalar(sa.select(states.c.content).where(states.c.address == address))
         if content is None:
-            raise KeyError(address)
+            raise MissingState(address)
         return bytes(content)
 
     def missing(self, addresses: Collection[str]) -> set[str]:

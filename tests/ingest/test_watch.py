@@ -19,7 +19,7 @@ from dqm.ingest.oneshot import Sources
 from dqm.ingest.service import LostLead, Watch
 from dqm.records import ElementState
 from dqm.settings import RunRule
-from dqm.store import StoreProblem, files, notices, parts, runs, trends, watchers
+from dqm.store import StoreProblem, elements, files, notices, parts, runs, trends, watchers
 from plots.discovery import Shelf
 from tests.ingest.watching import SHORT, Site, age, take
 
@@ -84,6 +84,29 @@ def test_an_expert_can_send_a_file_through_again(site: Site, once: dict) -> None
     site.settle()
     assert site.bases("5") == once
     assert site.file(paths[0].name).state == "done"
+
+
+def test_a_state_that_was_deleted_is_said_and_reading_again_brings_it_back(site: Site, once: dict) -> None:
+    first, *others = take(site.folder / "made", raw=False)
+    shutil.copy2(first, site.root)
+    site.settle()
+    shutil.rmtree(site.folder / "states")
+    site.watch = site.new_watch()
+    for path in others:
+        shutil.copy2(path, site.root)
+    site.settle()
+    with site.store.read() as tx:
+        run = runs.get(tx, "5")
+        assert run is not None
+        reasons = [element.reason for element in elements.of_run(tx, run.id).values()]
+    assert reasons
+    assert all("which was counted before, is not in the store (deleted, or lost by its disk)" in why for why in reasons)
+    with site.store.begin() as tx:
+        for name in site.states():
+            files.recount(tx, site.file(name).id, "asked for")
+    site.settle()
+    assert set(site.states().values()) == {"done"}
+    assert site.bases("5") == once
 
 
 def test_category_and_tags_come_by_rules(tmp_path: Path) -> None:
