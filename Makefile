@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DATA ?= larboard-demo
 # tests wait more than they compute: some more processes than most machines have cores
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 # what is missing of Debian's packages is installed by name, as root or through sudo

@@ -80,7 +80,10 @@ def some_packets(n: int = 1000, seed: int = 1) -> np.ndarray:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the samples the agreement tests cannot run; how many is the last line of the output."""
+    """The longest files come first: at the end no process waits for another one. Without samples some cannot run."""
+    items.sort(
+        key=lambda item: next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+    )
     if SAMPLES.is_dir():
         return
     for item in items:
@@ -88,6 +91,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"{NO_SAMPLES} {SAMPLES}"))
 
 
+LONGEST = (
+    "tests/soak/test_soak",
+    "tests/ingest/test_arrivals",
+    "tests/browser/test_site.py",
+    "tests/ingest/test_watch",
+)
 NO_SAMPLES = "no sample files in"
 NOT_RUN = pytest.StashKey[int]()
 
