@@ -13,7 +13,7 @@ from dqm.formats.reader import Cursor
 from dqm.formats.scan import Scan
 from dqm.ingest import backoff
 from dqm.ingest.engine import unknown_trends
-from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
+from dqm.ingest.merging import Merger, StatesDropped, fits, floats_in, has_floats
 from dqm.ingest.work import Look
 from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, TrendValue
 from dqm.records import Element as RunElement
@@ -35,6 +35,8 @@ class Reading:
     look: Look
     detector: Any
     cursor: Cursor
+    last: bool = True
+    """Whether nothing more is expected of the file: it is closed, or has been still for long."""
     closed: bool = True
     stopped: bool = False
     damaged: bool = False
@@ -283,7 +285,7 @@ class Committer:
             counting.file.id, element.name, element.plot.version,
             reading.look.fit.geometry, reading.cursor.row, reading.cursor.to_json(),
             complete or state is ElementState.BROKEN, base, deltas, state, reason, element.traceback,
-            reading.look.provisional,
+            reading.look.provisional or (not complete and _cuts_show(element, reading)),
         )  # fmt: skip
 
     def _keep(self, element: Element, before: Part | None, complete: bool) -> tuple[str | None, tuple[str, ...]]:
@@ -383,7 +385,8 @@ class Committer:
         with self.begin() as tx:
             files.update(tx, file.id, state=FileState.READING, identity=None)
             for part in parts.of_file(tx, file.id).values():
-                parts.save(tx, replace(part, complete=False, merged=False))
+                cuts_show = part.base is not None and floats_in(self.store.states.get(part.base))
+                parts.save(tx, replace(part, complete=False, merged=False, provisional=cuts_show))
             if file.run_id is not None:
                 self._rebuild(tx, file.run_id)
 
@@ -492,6 +495,11 @@ class Committer:
             name, directory = geometries.get(tx, geometry) or ("", "")
             self._detectors[geometry] = self.find_detector(geometry, name, directory)
         return self._detectors[geometry]
+
+
+def _cuts_show(element: Element, reading: Reading) -> bool:
+    """Whether the rows of a plot were cut into blocks by looks, and the bits tell: sums of floats over a file that grows."""
+    return not reading.last and element.state is not None and has_floats(element.state)
 
 
 def _as_scanned(counting: Counted) -> DataFile:

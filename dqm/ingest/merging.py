@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from dqm.records import DROPPED, Part
 from dqm.store import Store, parts
@@ -79,6 +82,14 @@ def name_of(plot: type[Plot] | Plot) -> str:
 def fits(part: Part, plot: type[Plot] | Plot, geometry: str | None) -> bool:
     """Whether a part is of this version of the plot and of this geometry: others never merge."""
     return part.plot_version == plot.version and part.geometry == geometry
+
+
+def floats_in(content: bytes) -> bool:
+    """As `has_floats`, of a state that was written; False for the figure of a simple plot."""
+    if not content.startswith(b"PK"):  # no npz
+        return False
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return any(arrays[name].dtype.kind == "f" for name in arrays.files)
 
 
 def has_floats(state: State) -> bool:

@@ -276,7 +276,7 @@ class Watch:
                 files.update(tx, row.id, state=FileState.GONE, reason=reason, next_look=None)
                 if row.counted and row.state not in FINISHED and row.run_id is not None:
                     for part in parts.of_file(tx, row.id).values():
-                        parts.save(tx, replace(part, complete=not part.provisional))
+                        parts.save(tx, replace(part, complete=not row.provisional))
                     self.taker.commits.rebuild(tx, row.run_id, only_added=True)
 
     def _go_on(self) -> bool:

@@ -262,12 +262,14 @@ class Taker:
 
     def _count(self, file: DataFile, look: Look, final: bool) -> Steps:
         file = self._enter(file, look)
-        work = self._plan(file, look)
+        still = self.now() - file.changed > self.settings.ingest.patience_s
+        last = look.closed or (still and not look.provisional)
+        work = self._plan(file, look, last)
         # a growing file is finished in one commit: while plots stand at different rows they only catch up,
         # the file's own pass last, and the next look finds them all in one group
         behind = file.state not in FINISHED and len(work) > 1
         for cursor, chosen, scans in sorted(work, key=lambda item: item[2]):
-            if not (yield from self._pass(file, look, cursor, chosen, scans, final, may_end=not behind)):
+            if not (yield from self._pass(file, look, cursor, chosen, scans, final, last, may_end=not behind)):
                 return
         if not work:
             self._again(file, file.state, file.reason, None)
@@ -310,7 +312,7 @@ class Taker:
             entered = replace(entered, state=FileState.READING)
         return entered
 
-    def _plan(self, file: DataFile, look: Look) -> list[tuple[Cursor, list[type[Plot]], bool]]:
+    def _plan(self, file: DataFile, look: Look, last: bool) -> list[tuple[Cursor, list[type[Plot]], bool]]:
         """Passes over the file: (where to begin, plots, whether it is the pass that scans the file itself)."""
         with self.store.read() as tx:
             have = parts.of_file(tx, file.id)
@@ -323,7 +325,7 @@ class Taker:
             if name in resting or (not finished and name in self._not_had.get(file.id, ())):
                 continue
             part = have.get(name)
-            fresh = part is None or not _goes_on(part, plot, look.fit.geometry)
+            fresh = part is None or not _goes_on(part, plot, look, last)
             if not fresh and part is not None and ((finished and part.complete) or part.state is not ElementState.OK):
                 continue
             cursor = Cursor() if fresh or part is None or part.cursor is None else Cursor.from_json(part.cursor)
@@ -332,11 +334,11 @@ class Taker:
 
     def _pass(
         self, file: DataFile, look: Look, start: Cursor, chosen: list[type[Plot]], scans: bool, final: bool,
-        may_end: bool = True,
+        last: bool, may_end: bool = True,
     ) -> Generator[Task, Any, bool]:  # fmt: skip
         """Reads from `start` to the end once, for all `chosen` plots; False when the file has changed meanwhile."""
         file = self._now(file)
-        counting = self._begin(file, look, start, chosen, scans)
+        counting = self._begin(file, look, start, chosen, scans, last)
         if counting.reading.detector is None and look.fit.geometry is not None:
             reason = f"cannot be counted now: geometry {look.fit.name} is not there any more"
             self._cannot(file, Refusal(reason, "growing"))
@@ -367,13 +369,15 @@ class Taker:
         self.commits.save(counting, values, complete=whole)
         return True
 
-    def _begin(self, file: DataFile, look: Look, start: Cursor, chosen: list[type[Plot]], scans: bool) -> Counted:
+    def _begin(
+        self, file: DataFile, look: Look, start: Cursor, chosen: list[type[Plot]], scans: bool, last: bool
+    ) -> Counted:  # fmt: skip
         """A pass over the file, with the states of earlier looks in the elements that go on from them."""
         with self.store.read() as tx:
             have = parts.of_file(tx, file.id)
             progress = files.progress(tx, file.id) or {}
             detector = self.commits.known_detector(tx, look.fit.geometry)
-        reading = Reading(look, detector, start)
+        reading = Reading(look, detector, start, last)
         if scans:  # what was damaged in rows that are read and saved
             reading.damaged, reading.faults = bool(progress.get("damaged")), list(progress.get("faults", ()))
         counting = Counted(file, reading, [], scan_of(progress.get("scan", {})) if scans else None)
@@ -388,7 +392,7 @@ class Taker:
                 element.fail("at the start", error)
                 continue
             part = have.get(element.name)
-            if part is None or not _goes_on(part, plot, look.fit.geometry) or part.cursor is None:
+            if part is None or not _goes_on(part, plot, look, last) or part.cursor is None:
                 continue
             counting.before[element.name] = part
             if isinstance(made, MergeablePlot):
@@ -442,8 +446,10 @@ class Taker:
     def _abandoned(self, counting: Counted, start: Cursor) -> bool:
         """Whether a file that was never closed has been still for so long that nothing more is expected of it."""
         file, reading = counting.file, counting.reading
-        still = self.now() - file.changed > self.settings.ingest.patience_s and reading.cursor.row == start.row
-        return still and not reading.closed and not reading.look.provisional and file.state not in FINISHED
+        return (
+            reading.last and reading.cursor.row == start.row and not reading.closed and not reading.look.provisional
+            and file.state not in FINISHED
+        )  # fmt: skip
 
     # -- where it stands afterwards -------------------------------------------------------------------------------
 
@@ -572,9 +578,10 @@ def _stamp(file: DataFile) -> tuple[int, int, float]:
     return file.size, file.mtime_ns, file.changed
 
 
-def _goes_on(part: Part, plot: type[Plot], geometry: str | None) -> bool:
-    """Whether a part can be added to: of this version, and of this geometry."""
-    return part.plot_version == plot.version and part.geometry == geometry
+def _goes_on(part: Part, plot: type[Plot], look: Look, last: bool) -> bool:
+    """Whether a part can be added to: of this version and this geometry, and not cut where no single pass would cut it."""
+    anew = part.provisional and last and not look.provisional
+    return part.plot_version == plot.version and part.geometry == look.fit.geometry and not anew
 
 
 def _progress(counting: Counted) -> dict[str, Any] | None:

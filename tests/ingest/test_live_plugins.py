@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 
 from dqm.formats import open_file
@@ -75,14 +76,11 @@ class Mine(MergeablePlot):
 
 def test_floats_merge_in_the_order_of_the_files_whatever_the_order_of_arrival(tmp_path: Path) -> None:
     # several sums of numbers of very different size: an order that is not that of the files shows in some of the bits
-    source = COUNTER.replace(
-        "np.array([len(packets)])", "np.array([(packets['timestamp'] ** p).sum() / 7 for p in (1.5, 2.0, 2.5, 3.0)])"
-    )
     bases = []
     for name, order in (("a", [0, 1, 2, 3]), ("b", [3, 1, 0, 2]), ("c", [1, 3, 2, 0])):
         plugins = tmp_path / name / "plugins"
         plugins.mkdir(parents=True)
-        (plugins / "mine.py").write_text(source)
+        (plugins / "mine.py").write_text(FLOATS)
         site = Site(tmp_path / name, plugins=[plugins])
         paths = take(site.folder / "made", subrun_s=1, raw=False)
         for place in order:
@@ -91,6 +89,69 @@ def test_floats_merge_in_the_order_of_the_files_whatever_the_order_of_arrival(tm
         assert site.elements("5")["Mine"].state == "ok"
         bases.append(site.bases("5")["Mine"])
     assert len(set(bases)) == 1
+
+
+FLOATS = COUNTER.replace(
+    "np.array([len(packets)])", "np.array([(packets['timestamp'] ** p).sum() / 7 for p in (1.5, 2.0, 2.5, 3.0)])"
+)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["closed once", "opened, appended and closed again"])
+def test_floats_of_a_file_that_grew_are_those_of_one_pass_and_provisional_until_then(
+    tmp_path: Path, again: bool
+) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(FLOATS)
+    site = Site(tmp_path / "grown", plugins=[plugins])
+    once = Site(tmp_path / "once", plugins=[plugins])
+    (made,) = take(tmp_path / "made", subrun_s=100, raw=False)
+    shutil.copy2(made, once.root)
+    once.settle()
+    target = site.root / made.name
+    with open_file(made) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    with PacketWriter(target, swmr=True) as writer:
+        for first, last in ((0, 10), (10, 2000), (2000, 2001), (2001, len(rows) - 500)):
+            writer.write(rows[first:last])
+            site.settle(seconds=30, times=1)
+            assert site.elements("5")["Mine"].provisional
+            assert not site.elements("5")["PacketRate"].provisional
+        if not again:
+            writer.write(rows[-500:])
+    site.settle()
+    if again:
+        assert site.file(target.name).state == "done"
+        assert not site.elements("5")["Mine"].provisional
+        with h5py.File(target, "r+") as file:
+            file["packets"].resize((len(rows),))
+            file["packets"][-500:] = rows[-500:]
+        site.settle(times=6)
+    assert site.file(target.name).rows_done == len(rows)
+    assert site.file(target.name).state == "done"
+    assert not site.elements("5")["Mine"].provisional
+    assert site.bases("5") == once.bases("5")
+
+
+def test_floats_of_a_file_that_is_never_closed_are_those_of_one_pass(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(FLOATS)
+    site = Site(tmp_path / "grown", plugins=[plugins])
+    once = Site(tmp_path / "once", plugins=[plugins])
+    (made,) = take(tmp_path / "made", subrun_s=100, raw=False)
+    shutil.copy2(made, once.root)
+    once.settle()
+    with open_file(made) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    with PacketWriter(site.root / made.name, swmr=True) as writer:
+        for first, last in ((0, 10), (10, 2000), (2000, len(rows))):
+            writer.write(rows[first:last])
+            site.settle(seconds=30, times=1)
+        site.settle(seconds=400, times=6)
+        assert site.file(made.name).state == "partial"
+        assert not site.elements("5")["Mine"].provisional
+        assert site.bases("5") == once.bases("5")
 
 
 def test_a_plug_in_that_comes_while_a_file_grows_changes_nothing_for_the_others(tmp_path: Path, once: dict) -> None:

@@ -242,11 +242,6 @@ WAYS: tuple[Callable[[World, Made], Steps], ...] = (
 )  # fmt: skip
 
 
-GROWING = (
-    growing_under_swmr, growing_without_swmr, growing_with_two_names, growing_and_renamed_when_whole, appended_to,
-)  # fmt: skip
-
-
 def _fresh(world: World) -> Path:
     folder = world.root / f"other-{world.random.randrange(10**9)}"
     folder.mkdir()
@@ -316,8 +311,6 @@ class Arrivals:
     used: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     """Packets of each run, as they were made: what must have been counted in the end."""
-    grew: set[str] = field(default_factory=set)
-    """Runs with files that were counted while they grew."""
     failed: BaseException | None = None
 
     def __post_init__(self) -> None:
@@ -363,8 +356,6 @@ class Arrivals:
         while self._waiting and len(self._active) < ACTIVE:
             way, made = self._waiting.pop(0)
             self.used[way.__name__] = self.used.get(way.__name__, 0) + 1
-            if way in GROWING:
-                self.grew.add(made.run)
             self._active.append((time.monotonic() + self.world.pause(), way(self.world, made)))
 
     @staticmethod
