@@ -375,7 +375,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--viewers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="of the site; 2 as in the settings")
     parser.add_argument("--threads", type=int, default=0, help="0: as the settings have it")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="larboard-load-"))

@@ -210,7 +210,7 @@ class WebSettings(BaseModel):
         description="address to listen on; 0.0.0.0 is all: make an account first (larboard user add)",
     )
     port: int = Field(default=8050, ge=0, le=65535, description="port to listen on")
-    workers: int = Field(default=1, ge=1, le=64, description="processes that answer")
+    workers: int = Field(default=2, ge=1, le=64, description="processes that answer")
     threads: int = Field(default=96, ge=8, le=1024, description="threads of each; every open browser holds one")
     prefix: str = Field(
         default="", description="path of the site on its host, when a proxy has others beside it, such as /larboard"

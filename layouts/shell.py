@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
 from dqm.auth.roles import NotAllowed
-from dqm.views.live import RunStrip, StoreProblem, last_notice, run_strip
+from dqm.views.live import RunStrip, Shared, StoreProblem, last_notice, run_strip, seq_of
 from dqm.views.site import Site
 from layouts.components.person import badge, visitor
 from layouts.components.words import empty, extra, failure, mark, run_mark, so_far
@@ -89,9 +89,14 @@ def register(app: Dash, site: Site) -> None:
         ClientsideFunction("larboard", "arrived"), Output("arrived", "data"), Input("page-title", "data")
     )
 
+    strip = Shared(strip_of)
+
     @app.callback(Output("run-strip", "children"), Input("notice-run", "data"), Input("tick", "n_intervals"))
-    def show_run_strip(_notice: Any, _tick: Any) -> Any:
-        return strip_of(site)
+    def show_run_strip(notice: Any, _tick: Any) -> Any:
+        try:
+            return strip(site, seq=seq_of([notice]))
+        except StoreProblem:
+            return mark("broken", "no database")
 
     for page in PAGES:
         if page.register:
@@ -242,10 +247,7 @@ def _named(name: str) -> Any:
 
 def strip_of(site: Site) -> Any:
     """The newest run in the header."""
-    try:
-        strip = run_strip(site)
-    except StoreProblem:
-        return mark("broken", "no database")
+    strip = run_strip(site)
     return _strip(strip) if strip else html.Span("no run yet", className="weak")
 
 

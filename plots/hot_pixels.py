@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from plots.base import KeyedCounts, LiveTime, MergeablePlot, Packets, Scatter, State, Trend
-from plots.drawing import LIMIT_LINE, axes, colour, say
+from plots.drawing import axes, colour, limit, say
 from plots.pixel_map import packets_inside
 
 TOP = 100
@@ -51,7 +51,7 @@ class HotPixels(MergeablePlot):
         elif not known.any():
             say(fig, "Live time below 1 s: no rates yet")
         else:
-            fig.add_hline(y=WARN_HZ, line=LIMIT_LINE)
+            limit(fig, WARN_HZ)
             _name_thehottest(fig, top.labels, rates)
         axes(fig, x="pixel, hottest first (io_group-io_channel-chip-channel)", y="rate [Hz]")
 

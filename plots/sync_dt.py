@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from dqm.formats.clock import pps_periods
 from dqm.formats.columns import TICKS_PER_SECOND, TIMESTAMP_MASK, PacketType, SyncKind
 from plots.base import Extent, KeyedCounts, MergeablePlot, Packets, State, Trend, tally
-from plots.drawing import LIMIT_LINE, axes, colour, say, steps
+from plots.drawing import axes, colour, limit, say, steps
 
 WARN_TICKS, ALARM_TICKS = 10, 100
 SECOND_BITS = 34  # unix seconds below 2**33, see formats.clock.LATEST_UNIX
@@ -54,8 +54,7 @@ class SyncDt(MergeablePlot):
         axes(fig, x="counter at PPS - 1e7 [ticks of 0.1 us] (first and last bin: all beyond)", y="syncs per tick")
         for edge, word in ((WARN_TICKS, "suspect"), (ALARM_TICKS, "bad")):
             for side in (-edge, edge):
-                text = {"text": f"{word} {side:+d}", "font": {"size": 10}, "textangle": -90}
-                fig.add_vline(x=side, line=LIMIT_LINE, annotation=text, annotation_position="top left")
+                limit(fig, side, f"{word} {side:+d}", "x")
 
     def trends(self, state: State) -> dict[str, Trend]:
         worst = state["worst"]

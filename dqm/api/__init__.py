@@ -42,6 +42,7 @@ def register(server: Flask, site: Site) -> None:
     """Adds the API over `site` to `server`."""
     broadcaster = Broadcaster(site, streams_for(site.settings.web.threads))
     server.extensions[EXTENSION] = broadcaster
+    site.told = broadcaster.told
     server.extensions[PRESENCE] = SignsOfLife(Presence(site, broadcaster.most), broadcaster)
     by_path: dict[str, dict[str, Route]] = {}
     for route in ROUTES:

@@ -7,6 +7,7 @@ Last-Event-ID what he saw last: nothing is lost, and nobody is waited for.
 from __future__ import annotations
 
 import logging
+import math
 import select
 import threading
 import time
@@ -124,6 +125,12 @@ class Broadcaster:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._seen = 0
+        self._looked = -math.inf
+
+    def told(self) -> int | None:
+        """The newest notice that was told; None when nobody listens, or the database was not asked for a while."""
+        fresh = self._thread is not None and time.monotonic() - self._looked < 3 * LOOK_S
+        return self._seen if fresh else None
 
     @property
     def listeners(self) -> int:
@@ -186,6 +193,7 @@ class Broadcaster:
 
     def _look(self) -> bool:
         """Tells the listeners what is new; False when the database could not be asked."""
+        began = time.monotonic()
         try:
             news = queries.news(self._site, self._seen)
         except StoreProblem as problem:
@@ -195,6 +203,7 @@ class Broadcaster:
             log.exception("no notices for now")
             return False
         self._tell(news)
+        self._looked = began
         return True
 
     def _tell(self, news: News) -> None:

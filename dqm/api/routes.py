@@ -120,13 +120,16 @@ def figure(call: Call) -> Response:
     if mark and _has(mark.tag):
         return _figure_response(Response(status=304), mark.version, mark.tag)
     try:
-        drawn = elements.figure(call.site, run, plot, zone)
+        drawn = elements.figure(call.site, run, plot, zone, mark.tag if mark else "")
     except NoFigure as reason:
         # not 5xx: proxies would put a page of their own in the place of the reason
         status = 404 if reason.state == "nodata" else 409
         raise Problem(status, reason.reason, state=reason.state, traceback=reason.traceback) from None
     tag = mark.tag if mark and mark.version == drawn.version else ""
-    return _figure_response(Response(drawn.content, mimetype=JSON), drawn.version, tag)
+    if "gzip" not in request.accept_encodings:
+        return _figure_response(Response(drawn.content, mimetype=JSON), drawn.version, tag)
+    response = Response(drawn.gzipped, mimetype=JSON, headers={"Content-Encoding": "gzip"})
+    return _figure_response(response, drawn.version, f"{tag}:gzip" if tag else "")
 
 
 def _has(tag: str) -> bool:
@@ -137,6 +140,7 @@ def _has(tag: str) -> bool:
 def _figure_response(response: Response, version: int, tag: str) -> Response:
     response.headers["X-Larboard-Version"] = str(version)
     response.headers["Cache-Control"] = "private, no-cache"
+    response.vary.add("Accept-Encoding")
     if tag:
         response.set_etag(tag)
     return response

@@ -23,6 +23,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # any 64-bit number; both sides of it are Larboard's
 NOTICE_LOCK, MIGRATION_LOCK = 0x4C41_5242_0001, 0x4C41_5242_0002
 POSTGRES_SCHEMA = "larboard"
+SQLITE_POOL = 24
+"""Connections that stay open; more are opened and closed again."""
 
 
 class Store:
@@ -112,9 +114,12 @@ def _engine(url: str) -> Engine:
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            if parsed.database and parsed.database != ":memory:" and not parsed.database.startswith("file:"):
+            if _is_file(parsed) and parsed.database:
                 make_private(Path(parsed.database))
-            engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+            # a file that is open once more costs little; making and closing connections for each request does not
+            pool = {"pool_size": SQLITE_POOL} if _is_file(parsed) else {}
+            options: dict[str, Any] = {"timeout": BUSY_S, "check_same_thread": False}
+            engine = sa.create_engine(parsed, connect_args=options, **pool)
             sa.event.listen(engine, "connect", _set_up_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
             return engine
@@ -124,6 +129,10 @@ def _engine(url: str) -> Engine:
         raise StoreProblem(f"setting store.url: {error}") from None
     except OSError as error:
         raise StoreProblem(f"the database {url} cannot be made: {error.strerror or error}") from None
+
+
+def _is_file(url: sa.engine.URL) -> bool:
+    return bool(url.database) and url.database != ":memory:" and not str(url.database).startswith("file:")
 
 
 def make_private(database: Path) -> None:

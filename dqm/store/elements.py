@@ -25,8 +25,13 @@ def _element(row: Any) -> Element:
     return Element(**values | {"trends": trends, "state": ElementState(row.state)})
 
 
+_OF_RUN_AND_PLOT = _SELECT.where(
+    elements.c.run_id == sa.bindparam("wanted_run"), elements.c.plot == sa.bindparam("wanted_plot")
+)
+
+
 def get(tx: Connection, run_id: int, plot: str) -> Element | None:
-    row = tx.execute(_SELECT.where(elements.c.run_id == run_id, elements.c.plot == plot)).first()
+    row = tx.execute(_OF_RUN_AND_PLOT, {"wanted_run": run_id, "wanted_plot": plot}).first()
     return _element(row) if row else None
 
 

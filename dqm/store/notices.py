@@ -28,9 +28,13 @@ def after(tx: Connection, seq: int, limit: int = 1000) -> list[Notice]:
     return [Notice(row.seq, row.time, row.topic, row.key, row.version) for row in found]
 
 
+_LAST = sa.select(sa.func.max(notices.c.seq))
+"""Made once: every page asks this, and making a statement takes longer than its answer."""
+
+
 def last(tx: Connection) -> int:
     """Number of the newest notice, 0 when there is none."""
-    return tx.scalar(sa.select(sa.func.max(notices.c.seq))) or 0
+    return tx.scalar(_LAST) or 0
 
 
 def oldest(tx: Connection) -> int:

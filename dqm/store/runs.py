@@ -36,12 +36,16 @@ def _run(row: Any) -> Run:
     return Run(**values | {"tags": tuple(row.tags)})
 
 
+_OF_KEY = sa.select(runs).where(runs.c.key == sa.bindparam("wanted"))
+_OF_ALIAS = sa.select(runs).where(
+    runs.c.id
+    == sa.select(run_aliases.c.run_id).where(run_aliases.c.value == sa.bindparam("wanted")).limit(1).scalar_subquery()
+)
+
+
 def get(tx: Connection, key: str) -> Run | None:
     """The run of this key, or with this other name."""
-    row = tx.execute(sa.select(runs).where(runs.c.key == key)).first()
-    if row is None:
-        alias = sa.select(run_aliases.c.run_id).where(run_aliases.c.value == key).limit(1)
-        row = tx.execute(sa.select(runs).where(runs.c.id == alias.scalar_subquery())).first()
+    row = tx.execute(_OF_KEY, {"wanted": key}).first() or tx.execute(_OF_ALIAS, {"wanted": key}).first()
     return _run(row) if row else None
 
 

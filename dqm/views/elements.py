@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dqm.detector import Detector, find_geometry
@@ -38,6 +40,11 @@ class Drawn:
     content: bytes
     version: int
 
+    @cached_property
+    def gzipped(self) -> bytes:
+        """The content compressed, once for all who want it."""
+        return gzip.compress(self.content, 5, mtime=0)
+
 
 def version_of(site: Site, run_key: str, plot: str) -> int:
     """The version of an element now; 0 when there is none."""
@@ -47,8 +54,20 @@ def version_of(site: Site, run_key: str, plot: str) -> int:
     return element.version if element else 0
 
 
-def figure(site: Site, run_key: str, plot: str, zone: str = "UTC") -> Drawn:
-    """The figure of a plot of a run, its times in `zone` (IANA name). Raises NoFigure."""
+def figure(site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = "") -> Drawn:
+    """The figure of a plot of a run, its times in `zone` (IANA name). Raises NoFigure.
+
+    One that was asked for by the same `tag` (queries.figure_mark) a moment ago is at hand without any question.
+    """
+    if tag and (recent := site.recent.get(tag)):
+        return recent
+    drawn = _figure(site, run_key, plot, zone)
+    if tag:
+        site.recent.put(tag, drawn, len(drawn.content))
+    return drawn
+
+
+def _figure(site: Site, run_key: str, plot: str, zone: str) -> Drawn:
     with site.store.read() as tx:
         run = runs.get(tx, run_key)
         element = elements.get(tx, run.id, plot) if run else None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from dqm.records import Run
-from dqm.store import notices, runs, watchers
+from dqm.store import runs, watchers
 from dqm.store.database import StoreProblem
 from dqm.views.site import Site
 
-__all__ = ["RunStrip", "Shared", "StoreProblem", "last_notice", "run_state", "run_strip"]
+__all__ = ["RunStrip", "Shared", "StoreProblem", "last_notice", "run_state", "run_strip", "seq_of"]
 
 
 SILENT_S = 15.0
@@ -25,9 +25,10 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """One answer for all who ask at the same time: kept until the next notice, and no longer than `for_s`.
+    """One answer for all who ask at about the same time, and are told of nothing that is newer than it.
 
-    A commit wakes every open page at once; without this, fifty viewers would make the same board fifty times.
+    A commit wakes every open page at once, and the next one comes before all of them are served: without this, fifty
+    viewers would make the same board fifty times.
     """
 
     MOST = 20
@@ -35,20 +36,41 @@ class Shared(Generic[T]):
     def __init__(self, make: Callable[..., T], for_s: float = 2.0):
         self._make = make
         self._for_s = for_s
-        self._made: dict[tuple[str, ...], tuple[int, float, T]] = {}
+        self._slots: dict[tuple[str, ...], _Slot[T]] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, site: Site, *asked: str) -> T:
+    def __call__(self, site: Site, *asked: str, seq: int = 0) -> T:
+        """The answer for `asked`, which knows of the notice `seq`: made now, or a moment ago for somebody else."""
+        came = time.monotonic()
         with self._lock:
-            seq, now = last_notice(site), time.monotonic()
-            kept = self._made.get(asked)
-            if kept and kept[0] == seq and now - kept[1] < self._for_s:
-                return kept[2]
-            if len(self._made) >= self.MOST:
-                self._made.clear()
-            made = self._make(site, *asked)
-            self._made[asked] = (seq, now, made)
-            return made
+            if asked not in self._slots and len(self._slots) >= self.MOST:
+                self._slots.clear()
+            slot = self._slots.setdefault(asked, _Slot())
+        with slot.lock:  # others who want the same wait for the one who makes it
+            made = slot.made
+            if made is None or (made.began < came and (made.seq < seq or came - made.began >= self._for_s)):
+                began, known = time.monotonic(), last_notice(site)
+                made = slot.made = _Made(began, known, self._make(site, *asked))
+            return made.answer
+
+
+@dataclass(frozen=True)
+class _Made(Generic[T]):
+    began: float
+    seq: int
+    answer: T
+
+
+@dataclass
+class _Slot(Generic[T]):
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    made: _Made[T] | None = None
+
+
+def seq_of(news: Iterable[Any]) -> int:
+    """The newest notice that a browser was told of, from what its notice stores hold; 0 for anything else."""
+    found = (one.get("seq") for one in news if isinstance(one, dict))
+    return max((seq for seq in found if isinstance(seq, int)), default=0)
 
 
 @dataclass(frozen=True)
@@ -90,5 +112,4 @@ def run_state(run: Run, newest: bool, stale_s: float, now: float | None = None) 
 
 def last_notice(site: Site) -> int:
     """Number of the newest notice: a page made now knows everything up to it."""
-    with site.store.read() as tx:
-        return notices.last(tx)
+    return site.newest

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
+from sqlalchemy.engine import Connection
+
 from dqm.auth.roles import LOCAL_ADMIN, ROLES, Actor, NotAllowed
 from dqm.checks.range_check import Quality, Verdict, judge, worst
 from dqm.records import (
@@ -29,6 +31,7 @@ from dqm.store.runs import Search
 from dqm.views.file_page import ALIVE_S
 from dqm.views.plot_list import PlotList, plot_list
 from dqm.views.site import Site
+from plots.discovery import Registry
 
 __all__ = ["ALIVE_S", "LOCAL_ADMIN", "ROLES", "Actor", "NotAllowed", "Quality", "Search", "StoreProblem"]
 
@@ -160,11 +163,15 @@ class Mark:
 
 
 def figure_mark(site: Site, run_key: str, plot: str, zone: str) -> Mark | None:
-    """The mark of the figure that would be drawn now; None when there would be none."""
-    with site.store.read() as tx:
-        run = runs.get(tx, run_key)
-        element = elements.get(tx, run.id, plot) if run else None
-    found = site.registry.plots.get(plot)
+    """The mark of the figure that would be drawn now; None when there would be none. Worked out once for each notice."""
+    registry = site.registry  # before the generation: it may change it
+    return site.known((run_key, plot, zone, site.generation), lambda tx: _mark(tx, site, registry, run_key, plot, zone))
+
+
+def _mark(tx: Connection, site: Site, registry: Registry, run_key: str, plot: str, zone: str) -> Mark | None:
+    run = runs.get(tx, run_key)
+    element = elements.get(tx, run.id, plot) if run else None
+    found = registry.plots.get(plot)
     if element is None or found is None or element.state is not ElementState.OK:
         return None
     # `updated` too: another database may have the same run with the same version

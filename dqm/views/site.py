@@ -5,20 +5,49 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import diskcache
+from sqlalchemy.engine import Connection
 
 from dqm.auth.door import Door
 from dqm.settings import Settings
-from dqm.store import Store
+from dqm.store import Store, notices
 from plots.discovery import Limits, Registry, Shelf
 
 PATIENCE_S = 2.0
 """How long a page may wait for a plug-in that another request imports."""
+KNOWN_MOST = 2_000
+T = TypeVar("T")
+
+
+class Recent:
+    """What was asked for last, up to `most` bytes of it."""
+
+    def __init__(self, most: int = 32 * 2**20):
+        self._most, self._size = most, 0
+        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Any:
+        """What was put under `key`; None when it is not (any more) there."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
+    def put(self, key: Hashable, value: Any, size: int) -> None:
+        with self._lock:
+            self._size += size - self._kept.pop(key, (None, 0))[1]
+            self._kept[key] = value, size
+            while self._size > self._most and len(self._kept) > 1:
+                self._size -= self._kept.popitem(last=False)[1][1]
 
 
 @dataclass
@@ -35,6 +64,12 @@ class Site:
     """Since when a request looks for plug-ins (monotonic)."""
     _drawing: dict[Hashable, tuple[threading.Lock, int]] = field(default_factory=dict)
     """By figure: the lock, and how many hold it or wait for it."""
+    recent: Recent = field(default_factory=Recent)
+    """Figures that were just drawn, by their tag."""
+    told: Callable[[], int | None] = lambda: None
+    """The newest notice that was told to all who listen here; None while nobody does."""
+    _known: dict[Hashable, Any] = field(default_factory=dict)
+    _known_at: int = -1
     auth: Door = field(init=False)
     """Who asks, and whether he may."""
 
@@ -77,6 +112,27 @@ class Site:
                 lock, waiting = self._drawing.pop(key)
                 if waiting > 1:
                     self._drawing[key] = (lock, waiting - 1)
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest notice, as far as any browser here has been told: what is read after this knows of it."""
+        told = self.told()
+        if told is not None:
+            return told
+        with self.store.read() as tx:
+            return notices.last(tx)
+
+    def known(self, key: Hashable, read: Callable[[Connection], T]) -> T:
+        """What `read` gives of the store for `key`; kept until the next notice, since whatever changes is told by one."""
+        newest = self.newest  # first: what is kept may be newer than this, never older
+        with self._lock:
+            if newest != self._known_at or len(self._known) >= KNOWN_MOST:
+                self._known, self._known_at = {}, newest
+            known = self._known
+        if key not in known:
+            with self.store.read() as tx:
+                known[key] = read(tx)
+        return known[key]
 
     def close(self) -> None:
         self.cache.close()

@@ -26,7 +26,7 @@ def test_every_packet_is_counted_once_whoever_is_killed_while_files_come(engine:
 
 EVIDENCE = {
     "twice": "instead of",
-    "cursor_first": "packets are counted",
+    "cursor_first": "instead of",
     "loses_a_state": "is named and is not there",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from dqm.settings import DataSettings, Settings, WebSettings
 from dqm.store import elements, files, open_store, plugins, runs, trends, watchers
 from dqm.store.tables import runs as run_table
 from dqm.views.board import Board, Line, board
-from dqm.views.live import Shared
+from dqm.views.live import Shared, last_notice, seq_of
 from dqm.views.site import Site, open_site
 
 NOW = 1_800_000_000.0
@@ -179,10 +180,44 @@ def test_the_board_of_a_long_run_takes_little_time(site: Site) -> None:
     assert time.perf_counter() - start < 1
 
 
-def test_those_who_ask_at_once_get_one_answer_until_something_changes(site: Site) -> None:
+def test_those_who_are_told_of_nothing_newer_share_one_answer(site: Site) -> None:
     count(site, "ParityErrors", a=[0.0])
     made = []
     shared = Shared(lambda site, key: made.append(key) or len(made), for_s=60)
     assert [shared(site, "a"), shared(site, "a"), shared(site, "b")] == [1, 1, 2]
+    before = last_notice(site)
     count(site, "SyncDt", a=[0.0])
-    assert shared(site, "a") == 3
+    assert shared(site, "a", seq=before) == 1
+    assert shared(site, "a", seq=last_notice(site)) == 3
+    assert Shared(lambda site: made.append("c") or len(made), for_s=0)(site) == 4
+
+
+def test_those_who_come_while_it_is_made_take_the_next_one_together(site: Site) -> None:
+    begun, go_on, made = threading.Event(), threading.Event(), []
+
+    def make(site: Site) -> int:
+        made.append(1)
+        begun.set()
+        assert go_on.wait(20)
+        return len(made)
+
+    shared = Shared(make, for_s=60)
+    got: list[int] = []
+    count(site, "ParityErrors", a=[0.0])
+    threads = [threading.Thread(target=lambda: got.append(shared(site)))]
+    threads[0].start()
+    assert begun.wait(20)
+    count(site, "SyncDt", a=[0.0])  # what is being made may not know of this
+    newest = last_notice(site)
+    threads += [threading.Thread(target=lambda: got.append(shared(site, seq=newest))) for _ in range(5)]
+    for thread in threads[1:]:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == [1, 2, 2, 2, 2, 2]
+
+
+def test_what_a_browser_says_of_notices_is_read_with_care() -> None:
+    assert seq_of([{"seq": 5, "keys": []}, None, 7, {"seq": "9"}, {"seq": 4}, []]) == 5
+    assert seq_of([]) == 0

@@ -7,7 +7,7 @@ from typing import Any
 from dash import Input, Output
 
 from dqm.views.board import board
-from dqm.views.live import Shared, StoreProblem
+from dqm.views.live import Shared, StoreProblem, seq_of
 from dqm.views.site import Site
 from layouts.components import steady
 from layouts.components.steady import tree_id, tree_of
@@ -27,8 +27,8 @@ def register(app: Any, site: Site) -> None:
         Input("tick", "n_intervals"),
         prevent_initial_call=True,
     )
-    def show_board(*_news: Any) -> Any:
+    def show_board(*news: Any) -> Any:
         try:
-            return shared(site)
+            return shared(site, seq=seq_of(news))
         except StoreProblem as problem:
             return tree_of(failure("The board cannot be shown", str(problem)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import Input, Output
 
-from dqm.views.live import Shared, StoreProblem
+from dqm.views.live import Shared, StoreProblem, seq_of
 from dqm.views.monitor_page import monitor
 from dqm.views.site import Site
 from layouts.components import steady
@@ -18,7 +18,7 @@ TOPICS = ("pulse", "alarm", "ingest", "plots")
 
 
 def register(app: Any, site: Site) -> None:
-    shared = Shared(monitor)
+    shared = Shared(lambda site: tree_of(monitor_of(monitor(site))))
     steady.register(app, MONITOR)
 
     @app.callback(
@@ -27,8 +27,8 @@ def register(app: Any, site: Site) -> None:
         Input(TICK, "n_intervals"),
         prevent_initial_call=True,
     )
-    def show_monitor(*_news: Any) -> Any:
+    def show_monitor(*news: Any) -> Any:
         try:
-            return tree_of(monitor_of(shared(site)))
+            return shared(site, seq=seq_of(news))
         except StoreProblem as problem:
             return tree_of(failure("The health of the monitor cannot be shown", str(problem)))

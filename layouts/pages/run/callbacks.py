@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import Input, Output, State, ctx, no_update
 
-from dqm.views.live import Shared, StoreProblem
+from dqm.views.live import Shared, StoreProblem, seq_of
 from dqm.views.run_page import LATEST, run_page
 from dqm.views.site import Site
 from layouts.components import steady
@@ -29,11 +29,11 @@ def register(app: Any, site: Site) -> None:
         State(KEY, "data"),
         prevent_initial_call=True,
     )
-    def show_run(element: Any, run: Any, _file: Any, _plots: Any, _tick: Any, key: str) -> Any:
+    def show_run(element: Any, run: Any, file: Any, plots: Any, _tick: Any, key: str) -> Any:
         if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
             return no_update
         try:
-            return shared(site, key)
+            return shared(site, key, seq=seq_of((element, run, file, plots)))
         except StoreProblem as problem:
             return tree_of(failure(f"Run {key} cannot be shown", str(problem)))
 
