@@ -47,6 +47,7 @@ class UnreadableFile(Exception):
     """Nothing can be read from the file (now); `state` says whether waiting may help, the message says why."""
 
     def __init__(self, reason: str, state: State = "quarantined"):
+        reason = shown(reason, 1000)
         super().__init__(reason)
         self.reason = reason
         self.state = state

@@ -489,3 +489,24 @@ def test_a_message_that_points_elsewhere_costs_its_block_and_not_the_process(
     report = inspect(path, Sources(name="demo"))
     assert report.state == "partial"
     assert "messages 0 to 119 cannot be read" in (report.reason or "")
+
+
+@pytest.mark.parametrize("size", [1, 3, 100, 1 << 30])
+def test_a_chunk_of_another_size_than_it_can_have_costs_its_rows_and_not_the_process(tmp_path: Path, size: int) -> None:
+    """Over a chunk that is shorter than its check sum HDF5 crashes."""
+    path = good_files.write("packets 2.0", tmp_path / "packets.h5")
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack("<II", 64 * 36 + 4, 0))  # stored bytes and filter mask, in the B-tree
+    content[at : at + 4] = struct.pack("<I", size)
+    path.write_bytes(content)
+    report = inspect(path, Sources(name="demo"))
+    assert (report.state, report.rows) == ("partial", 300 - 64)
+    assert "rows 0 to 63 cannot be read" in (report.reason or "")
+
+
+def test_a_column_whose_name_steers_a_terminal_is_shown_as_escapes(tmp_path: Path) -> None:
+    path = tmp_path / "packets.h5"
+    with_packets(data=np.zeros(5, [("io\x1b[31m\u202egroup", "u1")]))(path)
+    reason = inspect(path, Sources()).reason or ""
+    assert reason.isprintable()
+    assert "io\\x1b[31m\\u202egroup" in reason
