@@ -13,7 +13,7 @@ from dqm.formats.reader import Cursor
 from dqm.formats.scan import Scan
 from dqm.ingest import backoff
 from dqm.ingest.engine import unknown_trends
-from dqm.ingest.merging import Merger, StatesDropped, fits, floats_in, has_floats
+from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
 from dqm.ingest.work import Look
 from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, TrendValue
 from dqm.records import Element as RunElement
@@ -385,8 +385,7 @@ class Committer:
         with self.begin() as tx:
             files.update(tx, file.id, state=FileState.READING, identity=None)
             for part in parts.of_file(tx, file.id).values():
-                cuts_show = part.base is not None and floats_in(self.store.states.get(part.base))
-                parts.save(tx, replace(part, complete=False, merged=False, provisional=cuts_show))
+                parts.save(tx, replace(part, complete=False, merged=False))
             if file.run_id is not None:
                 self._rebuild(tx, file.run_id)
 

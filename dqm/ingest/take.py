@@ -21,7 +21,7 @@ from dqm.ingest.belonging import belonging
 from dqm.ingest.commit import CannotRecount, Committer, Counted, Overruled, Reading, check_row
 from dqm.ingest.executors.base import Away, WorkerTrouble
 from dqm.ingest.leave_out import leave_out
-from dqm.ingest.merging import StatesDropped, has_floats
+from dqm.ingest.merging import StatesDropped, floats_in, has_floats
 from dqm.ingest.work import Changed, Count, Examine, Look, Refusal, Tally, scan_of, take_over
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part
 from dqm.results import Element, plain
@@ -275,6 +275,21 @@ class Taker:
             self._again(file, file.state, file.reason, None)
         self._forget(file)
 
+    def _goes_on(self, part: Part, plot: type[Plot], look: Look, last: bool) -> bool:
+        """Whether a part can be added to: of this version and this geometry, and not cut where no single pass would cut it.
+
+        Sums of floats show in their last bits where a look ended: over a file that grew they are counted anew at the end.
+        """
+        if part.plot_version != plot.version or part.geometry != look.fit.geometry:
+            return False
+        if not last or look.provisional:
+            return True
+        if part.provisional or part.cursor is None or part.base is None:
+            return not part.provisional
+        there = Cursor.from_json(part.cursor)
+        read = there.message if look.format == "raw" else there.row
+        return not 0 < read < look.length or not floats_in(self.store.states.get(part.base))
+
     def _forget(self, file: DataFile) -> None:
         """Once a file is finished the plots that it lacks follow by themselves."""
         if file.id in self._not_had and self._now(file).state in FINISHED:
@@ -325,7 +340,7 @@ class Taker:
             if name in resting or (not finished and name in self._not_had.get(file.id, ())):
                 continue
             part = have.get(name)
-            fresh = part is None or not _goes_on(part, plot, look, last)
+            fresh = part is None or not self._goes_on(part, plot, look, last)
             if not fresh and part is not None and ((finished and part.complete) or part.state is not ElementState.OK):
                 continue
             cursor = Cursor() if fresh or part is None or part.cursor is None else Cursor.from_json(part.cursor)
@@ -392,7 +407,7 @@ class Taker:
                 element.fail("at the start", error)
                 continue
             part = have.get(element.name)
-            if part is None or not _goes_on(part, plot, look, last) or part.cursor is None:
+            if part is None or not self._goes_on(part, plot, look, last) or part.cursor is None:
                 continue
             counting.before[element.name] = part
             if isinstance(made, MergeablePlot):
@@ -576,12 +591,6 @@ class Taker:
 
 def _stamp(file: DataFile) -> tuple[int, int, float]:
     return file.size, file.mtime_ns, file.changed
-
-
-def _goes_on(part: Part, plot: type[Plot], look: Look, last: bool) -> bool:
-    """Whether a part can be added to: of this version and this geometry, and not cut where no single pass would cut it."""
-    anew = part.provisional and last and not look.provisional
-    return part.plot_version == plot.version and part.geometry == look.fit.geometry and not anew
 
 
 def _progress(counting: Counted) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -118,9 +119,10 @@ class FileStates(States):
         removed = 0
         for path in self.directory.glob("??/*"):
             orphan = path.suffix != SUFFIX or path.parent.name + path.stem not in named
-            if orphan and path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
-                removed += 1
+            with suppress(OSError):  # a disk that cannot be written: the next housekeeping finds it again
+                if orphan and path.stat().st_mtime < oldest:
+                    path.unlink(missing_ok=True)
+                    removed += 1
         return removed
 
 

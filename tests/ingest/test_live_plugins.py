@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -130,6 +131,35 @@ def test_floats_of_a_file_that_grew_are_those_of_one_pass_and_provisional_until_
     assert site.file(target.name).rows_done == len(rows)
     assert site.file(target.name).state == "done"
     assert not site.elements("5")["Mine"].provisional
+    assert site.bases("5") == once.bases("5")
+
+
+def test_floats_of_a_file_that_is_appended_to_before_it_has_settled_are_those_of_one_pass(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(FLOATS)
+    site = Site(tmp_path / "grown", plugins=[plugins])
+    once = Site(tmp_path / "once", plugins=[plugins])
+    (made,) = take(tmp_path / "made", subrun_s=100, raw=False)
+    shutil.copy2(made, once.root)
+    once.settle()
+    target = site.root / made.name
+    with open_file(made) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    with PacketWriter(target) as writer:
+        writer.write(rows[:3001])
+    os.utime(target, (site.clock.now, site.clock.now))  # it was written this moment
+    site.scan()
+    site.watch.hints.add(str(target), True)  # its writer closed it: it is counted at once
+    site.scan()
+    assert site.file(target.name).rows_done == 3001
+    assert site.file(target.name).state != "done"
+    with h5py.File(target, "r+") as file:
+        file["packets"].resize((len(rows),))
+        file["packets"][3001:] = rows[3001:]
+    os.utime(target, (site.clock.now, site.clock.now))
+    site.settle(times=6)
+    assert site.file(target.name).state == "done"
     assert site.bases("5") == once.bases("5")
 
 
