@@ -57,10 +57,10 @@ def test_a_run_page_fills_while_the_run_goes_on(page: Page, address: str) -> Non
     page.goto(f"{address}/runs/1")
     rate = page.locator("#tile-IoGroupRate .figure")
     expect(rate.locator(".main-svg").first).to_be_visible(timeout=SOON)
-    points = "document.querySelector('#tile-IoGroupRate .js-plotly-plot').data[0].x.length"
+    points = "document.querySelector('#tile-IoGroupRate .js-plotly-plot').data[0]?.x?.length ?? 0"
     page.evaluate("window.never_reloaded = true")
     before = page.evaluate(points)
-    page.wait_for_function(f"{points} > {before} + 2", timeout=SOON)
+    page.wait_for_function(f"({points}) > {before} + 2", timeout=SOON)
     assert page.evaluate("window.never_reloaded")
 
 
