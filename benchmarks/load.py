@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.site import PACKETS, RUN, ask, files_to_come, larboard, memory_mb, wait_until
+from dqm.settings import WebSettings
 from tests.postgresql import free_port
 
 RATE = 100_000
@@ -375,7 +376,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--viewers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--workers", type=int, default=2, help="of the site; 2 as in the settings")
+    parser.add_argument("--workers", type=int, default=WebSettings().workers, help="of the site")
     parser.add_argument("--threads", type=int, default=0, help="0: as the settings have it")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="larboard-load-"))

@@ -126,7 +126,7 @@ def figure(call: Call) -> Response:
         status = 404 if reason.state == "nodata" else 409
         raise Problem(status, reason.reason, state=reason.state, traceback=reason.traceback) from None
     tag = mark.tag if mark and mark.version == drawn.version else ""
-    if "gzip" not in request.accept_encodings:
+    if not request.accept_encodings.quality("gzip"):
         return _figure_response(Response(drawn.content, mimetype=JSON), drawn.version, tag)
     response = Response(drawn.gzipped, mimetype=JSON, headers={"Content-Encoding": "gzip"})
     return _figure_response(response, drawn.version, f"{tag}:gzip" if tag else "")

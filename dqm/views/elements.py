@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,11 +60,14 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = ""
 
     One that was asked for by the same `tag` (queries.figure_mark) a moment ago is at hand without any question.
     """
-    if tag and (recent := site.recent.get(tag)):
+    with site.recent_lock:
+        recent = site.recent.get(tag)
+    if recent is not None:
         return recent
     drawn = _figure(site, run_key, plot, zone)
     if tag:
-        site.recent.put(tag, drawn, len(drawn.content))
+        with site.recent_lock, suppress(ValueError):  # larger than all that is kept
+            site.recent[tag] = drawn
     return drawn
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import diskcache
+from cachetools import LRUCache
 from sqlalchemy.engine import Connection
 
 from dqm.auth.door import Door
@@ -23,31 +23,8 @@ from plots.discovery import Limits, Registry, Shelf
 PATIENCE_S = 2.0
 """How long a page may wait for a plug-in that another request imports."""
 KNOWN_MOST = 2_000
+RECENT_BYTES = 32 * 2**20
 T = TypeVar("T")
-
-
-class Recent:
-    """What was asked for last, up to `most` bytes of it."""
-
-    def __init__(self, most: int = 32 * 2**20):
-        self._most, self._size = most, 0
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable) -> Any:
-        """What was put under `key`; None when it is not (any more) there."""
-        with self._lock:
-            if key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
-
-    def put(self, key: Hashable, value: Any, size: int) -> None:
-        with self._lock:
-            self._size += size - self._kept.pop(key, (None, 0))[1]
-            self._kept[key] = value, size
-            while self._size > self._most and len(self._kept) > 1:
-                self._size -= self._kept.popitem(last=False)[1][1]
 
 
 @dataclass
@@ -64,8 +41,11 @@ class Site:
     """Since when a request looks for plug-ins (monotonic)."""
     _drawing: dict[Hashable, tuple[threading.Lock, int]] = field(default_factory=dict)
     """By figure: the lock, and how many hold it or wait for it."""
-    recent: Recent = field(default_factory=Recent)
-    """Figures that were just drawn, by their tag."""
+    recent: LRUCache[str, Any] = field(
+        default_factory=lambda: LRUCache(RECENT_BYTES, getsizeof=lambda drawn: len(drawn.content))
+    )
+    """Figures that were asked for last, by their tag; only with `recent_lock`."""
+    recent_lock: threading.Lock = field(default_factory=threading.Lock)
     told: Callable[[], int | None] = lambda: None
     """The newest notice that was told to all who listen here; None while nobody does."""
     _known: dict[Hashable, Any] = field(default_factory=dict)

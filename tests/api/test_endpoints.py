@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import time
 from collections.abc import Iterator
@@ -121,6 +122,17 @@ def test_a_figure_is_not_drawn_again_for_whoever_has_it(client: FlaskClient, mon
         again = client.get(FIGURE, headers={"If-None-Match": known})
         assert (again.status_code, again.data) == (304, b"")
         assert (again.headers["ETag"], again.headers["X-Larboard-Version"]) == (tag, "1")
+
+
+def test_a_figure_is_compressed_for_whoever_takes_it_so(client: FlaskClient) -> None:
+    plain = client.get(FIGURE, headers={"Accept-Encoding": "gzip;q=0"})
+    packed = client.get(FIGURE, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data) == plain.data
+    assert packed.headers["ETag"] != plain.headers["ETag"]  # other bytes
+    again = client.get(FIGURE, headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]})
+    assert again.status_code == 304
 
 
 def test_a_figure_that_changed_has_another_tag(client: FlaskClient, site: Site) -> None:

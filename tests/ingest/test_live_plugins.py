@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from dqm.formats import open_file
@@ -97,21 +99,26 @@ FLOATS = COUNTER.replace(
 )
 
 
+def with_sums_of_floats(folder: Path) -> tuple[Site, Path, np.ndarray, dict[str, Any]]:
+    """A site with a plug-in that adds up floats, where a file is to be, its rows, and the states of one pass over it."""
+    plugins = folder / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(FLOATS)
+    once = Site(folder / "once", plugins=[plugins])
+    (made,) = take(folder / "made", subrun_s=100, raw=False)
+    shutil.copy2(made, once.root)
+    once.settle()
+    with open_file(made) as source:
+        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    site = Site(folder / "grown", plugins=[plugins])
+    return site, site.root / made.name, rows, once.bases("5")
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["closed once", "opened, appended and closed again"])
 def test_floats_of_a_file_that_grew_are_those_of_one_pass_and_provisional_until_then(
     tmp_path: Path, again: bool
 ) -> None:
-    plugins = tmp_path / "plugins"
-    plugins.mkdir()
-    (plugins / "mine.py").write_text(FLOATS)
-    site = Site(tmp_path / "grown", plugins=[plugins])
-    once = Site(tmp_path / "once", plugins=[plugins])
-    (made,) = take(tmp_path / "made", subrun_s=100, raw=False)
-    shutil.copy2(made, once.root)
-    once.settle()
-    target = site.root / made.name
-    with open_file(made) as source:
-        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    site, target, rows, once = with_sums_of_floats(tmp_path)
     with PacketWriter(target, swmr=True) as writer:
         for first, last in ((0, 10), (10, 2000), (2000, 2001), (2001, len(rows) - 500)):
             writer.write(rows[first:last])
@@ -131,21 +138,11 @@ def test_floats_of_a_file_that_grew_are_those_of_one_pass_and_provisional_until_
     assert site.file(target.name).rows_done == len(rows)
     assert site.file(target.name).state == "done"
     assert not site.elements("5")["Mine"].provisional
-    assert site.bases("5") == once.bases("5")
+    assert site.bases("5") == once
 
 
 def test_floats_of_a_file_that_is_appended_to_before_it_has_settled_are_those_of_one_pass(tmp_path: Path) -> None:
-    plugins = tmp_path / "plugins"
-    plugins.mkdir()
-    (plugins / "mine.py").write_text(FLOATS)
-    site = Site(tmp_path / "grown", plugins=[plugins])
-    once = Site(tmp_path / "once", plugins=[plugins])
-    (made,) = take(tmp_path / "made", subrun_s=100, raw=False)
-    shutil.copy2(made, once.root)
-    once.settle()
-    target = site.root / made.name
-    with open_file(made) as source:
-        rows = source._file["packets"][:].astype(PACKET_DTYPE)
+    site, target, rows, once = with_sums_of_floats(tmp_path)
     with PacketWriter(target) as writer:
         writer.write(rows[:3001])
     os.utime(target, (site.clock.now, site.clock.now))  # it was written this moment
@@ -160,28 +157,19 @@ def test_floats_of_a_file_that_is_appended_to_before_it_has_settled_are_those_of
     os.utime(target, (site.clock.now, site.clock.now))
     site.settle(times=6)
     assert site.file(target.name).state == "done"
-    assert site.bases("5") == once.bases("5")
+    assert site.bases("5") == once
 
 
 def test_floats_of_a_file_that_is_never_closed_are_those_of_one_pass(tmp_path: Path) -> None:
-    plugins = tmp_path / "plugins"
-    plugins.mkdir()
-    (plugins / "mine.py").write_text(FLOATS)
-    site = Site(tmp_path / "grown", plugins=[plugins])
-    once = Site(tmp_path / "once", plugins=[plugins])
-    (made,) = take(tmp_path / "made", subrun_s=100, raw=False)
-    shutil.copy2(made, once.root)
-    once.settle()
-    with open_file(made) as source:
-        rows = source._file["packets"][:].astype(PACKET_DTYPE)
-    with PacketWriter(site.root / made.name, swmr=True) as writer:
+    site, target, rows, once = with_sums_of_floats(tmp_path)
+    with PacketWriter(target, swmr=True) as writer:
         for first, last in ((0, 10), (10, 2000), (2000, len(rows))):
             writer.write(rows[first:last])
             site.settle(seconds=30, times=1)
         site.settle(seconds=400, times=6)
-        assert site.file(made.name).state == "partial"
+        assert site.file(target.name).state == "partial"
         assert not site.elements("5")["Mine"].provisional
-        assert site.bases("5") == once.bases("5")
+        assert site.bases("5") == once
 
 
 def test_a_plug_in_that_comes_while_a_file_grows_changes_nothing_for_the_others(tmp_path: Path, once: dict) -> None:

@@ -125,18 +125,23 @@ def dies_after(held: Held, name: str, legs: int) -> Callable[[Any], None]:
     return before
 
 
+def replaced_while_it_waits(site: Site, held: Held, new: Path, target: Path) -> None:
+    """`new` comes over `target` while what a worker made of it has not landed yet."""
+    search(site, 4)
+    assert held.held
+    age(new, LATER)
+    new.replace(target)
+    search(site, 1)
+    held.let_go()
+    site.settle(30, times=10)
+
+
 def test_a_file_that_is_renamed_over_while_its_answer_waits_is_read_again(site: Site, held: Held) -> None:
     [small] = made(site, rows=20)
     [large] = made(site, rows=50, where="large")
     target = put(small, site)
     held.holds = is_count
-    search(site, 4)
-    assert held.held
-    age(large, LATER)
-    large.replace(target)
-    search(site, 1)
-    held.let_go()
-    site.settle(30, times=10)
+    replaced_while_it_waits(site, held, large, target)
     assert site.file(target.name).rows_done == 50
     assert len(counted(site)) == 1
 
@@ -147,13 +152,7 @@ def test_a_file_that_is_made_whole_before_its_refusal_lands_is_not_left_in_quara
     target.write_bytes(whole.read_bytes()[:300])
     age(target)
     held.holds = lambda task: True
-    search(site, 3)
-    assert held.held
-    age(whole, LATER)
-    whole.replace(target)
-    search(site, 1)
-    held.let_go()
-    site.settle(30, times=10)
+    replaced_while_it_waits(site, held, whole, target)
     assert site.file(target.name).state is FileState.DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ from dqm.store import (
     watchers,
 )
 from dqm.store.database import upgrade
-from dqm.store.states import ORPHAN_AGE_S, address_of
+from dqm.store.states import ORPHAN_AGE_S, FileStates, address_of
 from dqm.store.tables import metadata
 from tests.ingest.watching import Site, take
 
@@ -216,6 +217,25 @@ def test_states_are_kept_by_content_and_collected_when_nothing_names_them(store:
     assert store.states.get(one) == b"one"
     with pytest.raises(KeyError):
         store.states.get(other)
+
+
+def test_states_on_a_disk_that_cannot_be_written_wait_for_a_better_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = FileStates(tmp_path)
+    orphans = [states.put(b"one"), states.put(b"other")]
+    later = time.time() + ORPHAN_AGE_S + 10
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path == states._path(orphans[0]):
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert states.collect([], later) == 1  # and the one that it cannot remove keeps none of the others
+    monkeypatch.undo()
+    assert states.collect([], later) == 1
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

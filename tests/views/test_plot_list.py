@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
 from dqm.records import Plugin
 from dqm.settings import DataSettings, PlotSettings, Settings
@@ -12,15 +14,26 @@ from dqm.views.plot_list import Entry, plot_list, plot_page
 from dqm.views.site import Site, open_site
 
 SLOW = """
-import time
-from pathlib import Path
 from plots.base import Plot
-Path("{begun}").touch()
-time.sleep(0.5)
+open("{gate}").read()  # a pipe: until its other end is closed
 class Slow(Plot):
     title = "Slow to import"
     def __call__(self, packets, fig): ...
 """
+
+
+class Watched:
+    """A lock that tells when somebody wants it."""
+
+    def __init__(self, inner: Any):
+        self.inner, self.wanted = inner, threading.Event()
+
+    def acquire(self, timeout: float) -> bool:
+        self.wanted.set()
+        return self.inner.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        self.inner.release()
 
 
 def entry_of(site: Site, name: str) -> Entry:
@@ -92,18 +105,21 @@ def test_a_page_that_asks_while_a_plug_in_is_imported_has_it_too(tmp_path: Path)
     store = open_store(f"sqlite:///{tmp_path / 'larboard.sqlite'}", tmp_path / "states")
     site = open_site(settings, store)
     assert "Slow" not in site.registry.plots
-    (folder / "slow.py").write_text(SLOW.format(begun=tmp_path / "begun"))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (folder / "slow.py").write_text(SLOW.format(gate=gate))
     had: list[bool] = []
 
     def ask() -> None:
         had.append("Slow" in site.registry.plots)
 
-    first = threading.Thread(target=ask)
+    first, second = threading.Thread(target=ask), threading.Thread(target=ask)
     first.start()
-    while not (tmp_path / "begun").exists():
-        assert first.is_alive()
-        threading.Event().wait(0.005)
-    ask()
+    with gate.open("w"):  # opens once the plug-in is being imported
+        site._look = lock = Watched(site._look)  # type: ignore[assignment]
+        second.start()
+        assert lock.wanted.wait(20)
     first.join()
+    second.join()
     assert had == [True, True]
     site.close()
