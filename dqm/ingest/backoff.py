@@ -23,7 +23,7 @@ def note(tx: Any, element: Element, part: Part, now: float) -> None:
     if element.stopped:
         _stopped(tx, part, now)
     elif part.complete and part.state is ElementState.OK:
-        plugins.worked(tx, part.plot, now)
+        plugins.worked(tx, part.plot)
 
 
 def _stopped(tx: Any, part: Part, now: float) -> None:

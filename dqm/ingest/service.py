@@ -278,6 +278,10 @@ class Watch:
                     for part in parts.of_file(tx, row.id).values():
                         parts.save(tx, replace(part, complete=not row.provisional))
                     self.taker.commits.rebuild(tx, row.run_id, only_added=True)
+                    for other in files.of_run(tx, row.run_id):
+                        if other.same_as == row.id:  # perhaps its other name, under which it is whole
+                            self.flights.disturb(other.id)
+                            files.update(tx, other.id, next_look=self.now())
 
     def _go_on(self) -> bool:
         """Takes in what workers have finished, and gives them more; True when there was something to do."""

@@ -208,17 +208,29 @@ class Taker:
                 continue  # counted beside the scenes; when it is whole it takes the place
             if mine == other and file.counted and file.id < twin.id:
                 continue  # both were counted before they could be told to be one: the other gives way
-            if mine == other and look.closed and twin.state in FINISHED and self._goes_beyond(look, twin):
-                continue  # what is counted is only the beginning of this one; when it is whole it takes the place
+            if mine == other and look.closed and twin.state in FINISHED and self._takes_the_place(look, twin):
+                continue
             what = "a form" if mine != other else "a copy or the beginning"
             self._same(file, twin, look, f"is {what} of the datum in {Path(twin.path).name}, which is counted")
             return True
         return False
 
-    def _goes_beyond(self, look: Look, twin: DataFile) -> bool:
-        """Whether a file holds more than what was counted of its twin."""
+    def _takes_the_place(self, look: Look, twin: DataFile) -> bool:
+        """Whether a whole file is to be counted for its twin: that was only its beginning, or went away while it grew.
+
+        Of the latter the integers would do. Sums of floats would show in which pieces it was added up.
+        """
         lengths = self._lengths(twin, look)
-        return lengths is not None and twin.format == look.format and lengths[0] > lengths[1]
+        if lengths is None or twin.format != look.format:
+            return False
+        return lengths[0] > lengths[1] or (
+            lengths[0] == lengths[1] and twin.state is FileState.GONE and twin.identity is None and self._floats(twin)
+        )
+
+    def _floats(self, file: DataFile) -> bool:
+        with self.store.read() as tx:
+            have = parts.of_file(tx, file.id)
+        return any(part.base and floats_in(self.store.states.get(part.base)) for part in have.values())
 
     def _as_it_was(self, file: DataFile, look: Look) -> bool:
         lengths = self._lengths(file, look)

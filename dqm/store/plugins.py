@@ -94,11 +94,13 @@ def set_rest(tx: Connection, name: str, rest: Rest) -> None:
     notices.post(tx, "plots", "")
 
 
-def worked(tx: Connection, name: str, now: float) -> None:
-    """A plot that was tried again came through a file: it is as good as any other, but for the files that it failed on."""
-    over = sa.or_(plugins.c.until.is_(None), plugins.c.until <= now)
-    again = (plugins.c.name == name) & (plugins.c.stops > 0) & (plugins.c.stops < GIVE_UP) & over
-    tx.execute(plugins.update().where(again).values(stops=0, until=None))
+def worked(tx: Connection, name: str) -> None:
+    """A plot that was tried again came through a file: it is as good as any other, but for the files that it failed on.
+
+    One whose rest is over and that was not woken yet stays as it is: waking it brings back the files that it missed.
+    """
+    again = (plugins.c.name == name) & (plugins.c.stops > 0) & (plugins.c.stops < GIVE_UP) & plugins.c.until.is_(None)
+    tx.execute(plugins.update().where(again).values(stops=0))
 
 
 def listed(tx: Connection) -> list[Plugin]:

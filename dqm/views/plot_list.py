@@ -196,10 +196,12 @@ def retry_plot(store: Store, actor: Actor, name: str, now: float) -> str:
     actor.require("expert")
     with store.begin() as tx:
         plugin = next((it for it in plugins.listed(tx) if it.name == name and not it.broken), None)
-        if plugin is None or not plugin.rests:
+        left_out = plugins.rest(tx, name).on
+        if plugin is None or not (plugin.rests or left_out):
             raise NotResting(f"{name} does not rest" if plugin else f"ingest knows no plot {name}")
         # every process that ran it leaves it alone for its first rest
-        until = now if plugin.until is None else max(now, plugin.until - REST_S[plugin.stops - 1] + REST_S[0])
+        begun = None if plugin.until is None else plugin.until - REST_S[max(plugin.stops, 1) - 1]
+        until = now if begun is None else max(now, begun + REST_S[0])
         plugins.set_rest(tx, name, plugins.Rest(0, until))
         parts.forget_broken(tx, name)
         audit.note(tx, actor.name, "retry plot", f"plot/{name}", {"stops": plugin.stops}, {"until": until})

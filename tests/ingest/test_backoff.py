@@ -105,6 +105,26 @@ def test_a_stopped_plug_in_rests_and_is_given_no_file_and_then_what_it_missed(
     assert (site.plugin().stops, site.plugin().until) == (0, None)
 
 
+def test_a_pass_that_ends_between_the_rest_and_the_waking_loses_no_file(tmp_path: Path, taken: list[Path]) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+    site = watched(tmp_path, when=f"os.path.exists({str(broken)!r})")
+    first = bring(site, taken[0])
+    site.settle()
+    broken.unlink()
+    stopped = site.part(first)
+    assert stopped is not None
+    site.clock.now += REST_S[0]
+    well = replace(stopped, file_id=100, state=ElementState.OK)
+    with site.store.begin() as tx:
+        backoff.note(tx, Element(Plot), well, site.clock.now)  # of a file that another worker had meanwhile
+    site.pass_time(1)
+    part = site.part(first)
+    assert part is not None
+    assert (part.state, part.complete) == (ElementState.OK, True)
+    assert site.plugin().stops == 0
+
+
 def test_it_rests_longer_each_time_and_in_the_end_for_good(tmp_path: Path, taken: list[Path]) -> None:
     site = watched(tmp_path, when="True")
     bring(site, taken[0])
@@ -206,6 +226,30 @@ def test_an_expert_may_have_it_tried_again(tmp_path: Path, taken: list[Path]) ->
         retry_plot(site.store, EXPERT, "Mine", site.clock.now)
     with pytest.raises(NotResting, match="no plot Nothing"):
         retry_plot(site.store, EXPERT, "Nothing", site.clock.now)
+
+
+def test_an_expert_brings_back_the_files_that_it_was_ended_on_too_often(tmp_path: Path, taken: list[Path]) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+    site = watched(tmp_path, when=f"os.path.exists({str(broken)!r})")
+    name = bring(site, taken[0])
+    site.settle()
+    site.pass_time(REST_S[0])
+    broken.unlink()
+    second = bring(site, taken[1])
+    site.pass_time(REST_S[1])
+    left_out, other = site.part(name), site.part(second)
+    assert left_out is not None
+    assert other is not None
+    assert (left_out.state, other.state) == (ElementState.BROKEN, ElementState.OK)
+    assert not site.plugin().rests
+    assert retry_plot(site.store, EXPERT, "Mine", site.clock.now) == "Mine is tried again now"
+    site.pass_time(2)
+    part = site.part(name)
+    assert part is not None
+    assert part.state is ElementState.OK
+    with pytest.raises(NotResting, match="Mine does not rest"):
+        retry_plot(site.store, EXPERT, "Mine", site.clock.now)
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,30 @@ def test_floats_of_a_file_that_is_appended_to_before_it_has_settled_are_those_of
     assert site.bases("5") == once
 
 
+@pytest.mark.parametrize("linked", [False, True], ids=["renamed", "linked, and the first name removed"])
+def test_floats_of_a_file_that_is_renamed_when_all_of_it_was_seen_are_those_of_one_pass(
+    tmp_path: Path, linked: bool
+) -> None:
+    site, target, rows, once = with_sums_of_floats(tmp_path)
+    now = target.with_name(f"now-{target.name}")
+    with PacketWriter(now, swmr=True) as writer:
+        for first, last in ((0, 1000), (1000, len(rows))):
+            writer.write(rows[first:last])
+            site.settle(seconds=30, times=1)
+        assert site.file(now.name).rows_done == len(rows)
+        if linked:
+            target.hardlink_to(now)
+            site.settle(seconds=30, times=1)
+            assert site.file(target.name).state == "same"
+    if linked:
+        now.unlink()
+    else:
+        now.rename(target)
+    site.settle(times=6)
+    assert (site.file(target.name).state, site.file(target.name).rows_done) == ("done", len(rows))
+    assert site.bases("5") == once
+
+
 def test_floats_of_a_file_that_is_never_closed_are_those_of_one_pass(tmp_path: Path) -> None:
     site, target, rows, once = with_sums_of_floats(tmp_path)
     with PacketWriter(target, swmr=True) as writer:

@@ -75,7 +75,7 @@ def _kills_on(engine: str, options: Any, seed: int) -> Result:
     folder = options.folder / engine if options.folder else None
     result = soak(
         options.kills, seed, engine, folder=folder, keep=options.keep, fault_every=options.fault_every, every_way=True,
-        say=lambda text: print(text, flush=True),
+        retries=True, say=lambda text: print(text, flush=True),
     )  # fmt: skip
     if options.write:
         faults = sum(result.faults.values())

@@ -22,8 +22,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from dqm.auth.roles import Actor
 from dqm.records import FINISHED, FileState
 from dqm.store import Store, StoreProblem, files, notices, open_store, plugins
+from dqm.views.plot_list import NotResting, retry_plot
 from tests.ingest.watching import Site
 from tests.postgresql import Server, free_port, running
 from tests.soak import inside
@@ -93,12 +95,14 @@ class Result:
 def soak(
     kills: int, seed: int, engine: str = "sqlite", *, folder: Path | None = None, code: str = COMMAND,
     say: Callable[[str], None] = lambda text: None, keep: bool = False, runs: int = 3, rest_s: float = REST_S,
-    roles: Sequence[str] = ROLES, every_way: bool = False, fault_every: int = 0,
+    roles: Sequence[str] = ROLES, every_way: bool = False, fault_every: int = 0, retries: bool = False,
     **settings: Any,
 ) -> Result:  # fmt: skip
     """One run of the harness: at least `runs` runs come, with `every_way` in every way.
 
     `settings` are LARBOARD_INGEST__*, `code` is what the processes run. After each `fault_every` kills another fault comes.
+    The kill of a plug-in's process looks like its own fault, and it rests. With `retries` an expert has it tried again in
+    the end, which takes a minute or two, and it must agree too; else it is left out of what is compared.
     """
     place = folder or Path(tempfile.mkdtemp(prefix="larboard-soak-"))
     elsewhere = Path(tempfile.mkdtemp(prefix="larboard-soak-", dir=_another_file_system()))
@@ -106,6 +110,7 @@ def soak(
         with small_disk(place / "state") if fault_every else nullcontext(), _database(engine, place) as (url, server):
             code = inside.CODE if fault_every else code
             harness = Harness(place, elsewhere, url, engine, seed, code, say, settings, rest_s, roles)
+            harness.retries = retries
             if fault_every:
                 harness.faults = Faults(place / "state", harness.clock, harness.fleet, server, Random(seed + 2))
             return harness.run(kills, runs, every_way, fault_every)
@@ -145,6 +150,7 @@ class Harness:
         self.clock = place / "clock"
         inside.set_clock(self.clock, 0.0)
         self.faults: Faults | None = None
+        self.retries = False
         self.resting: set[str] = set()
         self.world = World(place / "data", place / "outside", elsewhere, Random(seed + 1), self._is_counted)
         self.arrivals = Arrivals(self.world, self._backlog, seed)
@@ -275,15 +281,29 @@ class Harness:
         names = {str(path): path.stat() for path in self.world.root.rglob("*") if path.is_file()}
         self.result.files = len(names)
 
-        def wants() -> list[str]:
-            return unrest(self.store, names) or unrest(self.store, names) or not_well(self._picture())
+        def moves() -> list[str]:
+            return unrest(self.store, names) or unrest(self.store, names)
 
+        def wants() -> list[str]:
+            return moves() or not_well(self._picture())
+
+        if self.retries:
+            self._until(lambda: not moves(), moves)
+            for name in self._ended():
+                with suppress(NotResting):
+                    self.say(retry_plot(self.store, Actor("expert", "expert"), name, time.time()))
         self._until(lambda: not wants(), wants)
 
-    def _picture(self) -> dict[str, RunPicture]:
-        """What is counted now, without plug-ins that rest: the kill of a plug-in's process looks like its own fault."""
+    def _ended(self) -> set[str]:
+        """Plug-ins whose process was killed."""
         with self.store.read() as tx:
-            self.resting |= {name for name, rest in plugins.rests(tx).items() if rest.stops or rest.on}
+            rests = {plugin.name: plugins.rest(tx, plugin.name) for plugin in plugins.listed(tx)}
+        return {name for name, rest in rests.items() if rest.stops or rest.on}
+
+    def _picture(self) -> dict[str, RunPicture]:
+        """What is counted now, without plug-ins that nobody had tried again."""
+        if not self.retries:
+            self.resting |= self._ended()
         return self._without(picture(self.store))
 
     def _without(self, runs: dict[str, RunPicture]) -> dict[str, RunPicture]:
