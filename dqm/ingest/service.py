@@ -416,12 +416,15 @@ class Watch:
         listed += [Plugin(b.name, b.source, "", b.reason, b.traceback) for b in registry.broken]
         mended = [name for name, plot in self._plots().items() if name in before and before[name] is not plot]
         with self.taker.commits.begin() as tx:
+            known = {plugin.name for plugin in plugins.listed(tx) if not plugin.broken}
             mended = list({*mended, *plugins.found(tx, listed)})
-            for name in mended:
+            # one that could not be imported for a while has lost its rest, too: nobody else would bring back its files
+            back = [name for name in self._plots() if name not in known and name not in mended]
+            for name in (*mended, *back):
                 parts.forget_broken(tx, name)
         if mended:  # what the old ones have counted of files under way must not be mixed with the new
             self.flights.drop_all()
-        for name in mended:
+        for name in (*mended, *back):
             self._show_again(name)
         self._in_vain.clear()
         self._fill = True

@@ -125,6 +125,34 @@ def test_a_pass_that_ends_between_the_rest_and_the_waking_loses_no_file(tmp_path
     assert site.plugin().stops == 0
 
 
+def test_an_import_that_fails_for_a_while_does_not_lose_the_files_that_are_to_be_tried_again(
+    tmp_path: Path, taken: list[Path]
+) -> None:
+    broken, gone = tmp_path / "broken", tmp_path / "gone"
+    broken.touch()
+    site = watched(tmp_path, when=f"os.path.exists({str(broken)!r})")
+    plugin = tmp_path / "plugins" / "mine.py"
+    plugin.write_text(
+        plugin.read_text().replace("import os\n", f"import os\nif os.path.exists({str(gone)!r}): os._exit(3)\n")
+    )
+    first = bring(site, taken[0])
+    site.settle()
+    stopped = site.part(first)
+    assert stopped is not None
+    assert stopped.state is ElementState.BROKEN
+    gone.touch()
+    site.watch = site.new_watch()
+    site.settle()
+    assert "mine" in {fault.name for fault in site.watch.shelf.registry.broken}
+    gone.unlink()
+    broken.unlink()
+    site.watch = site.new_watch()
+    site.settle()
+    part = site.part(first)
+    assert part is not None
+    assert (part.state, part.complete) == (ElementState.OK, True)
+
+
 def test_it_rests_longer_each_time_and_in_the_end_for_good(tmp_path: Path, taken: list[Path]) -> None:
     site = watched(tmp_path, when="True")
     bring(site, taken[0])

@@ -151,13 +151,24 @@ class Fleet:
             lines = member.log.read_text(errors="replace").splitlines() if member.log.exists() else []
             for number, line in enumerate(lines):
                 if "Traceback" in line:
-                    end = next((late for late in lines[number + 1 :] if late and not late.startswith(" ")), "")
-                    line = "" if end.startswith(OF_KILLED_RELATIVES) else f"Traceback ... {end}"
+                    line = "" if _of_killed_relatives(rest := lines[number + 1 :]) else f"Traceback ... {_end_of(rest)}"
                 elif " unexpected: " not in line and "exception calling callback" not in line:
                     line = ""
                 if line:
                     found.append(f"{member.log.name}:{number + 1}: {line}")
         return found
+
+
+def _end_of(traceback: list[str]) -> str:
+    return next((line for line in traceback if line and not line.startswith(" ")), "")
+
+
+def _of_killed_relatives(traceback: list[str]) -> bool:
+    """Whether Python says that a process is gone that it was told of; also of one that was just beginning to live."""
+    end = _end_of(traceback)
+    own = traceback[: traceback.index(end)] if end else traceback
+    begins = any("multiprocessing/spawn.py" in line and line.endswith("in _main") for line in own)
+    return end.startswith(OF_KILLED_RELATIVES) or (begins and end.startswith("FileNotFoundError"))
 
 
 def last_line(log: Path) -> str:

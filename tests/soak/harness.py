@@ -435,10 +435,7 @@ class _Api:
         found = []
         if self.numbers != sorted(set(self.numbers)):
             found.append("the page got notices twice or out of order")
-        if missing := [
-            seq
-            for seq in there
-            if self.numbers and self.numbers[0] <= seq <= self.heard and seq not in set(self.numbers)
-        ]:
+        got = set(self.numbers)
+        if missing := [seq for seq in there if got and self.numbers[0] <= seq <= self.heard and seq not in got]:
             found.append(f"the page did not get {len(missing)} notices, such as {missing[:5]}")
         return found
