@@ -470,6 +470,7 @@ class Committer:
             for file in counted:
                 if file.state is not FileState.GONE:
                     parts.forget(tx, file.id)
+                    trends.forget(tx, file.id)
                     files.recount(tx, file.id, "its run is counted anew")
                     self.disturbed(file.id)
             runs.forget_elements(tx, run_id)

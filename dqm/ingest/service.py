@@ -29,7 +29,7 @@ from dqm.ingest.upkeep import keep_small
 from dqm.ingest.work import Bench
 from dqm.records import FINISHED, DataFile, FileState, Plugin, Watcher
 from dqm.settings import Settings
-from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, watchers
+from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, trends, watchers
 from plots.base import MergeablePlot, Plot
 
 log = logging.getLogger("larboard.watch")
@@ -272,6 +272,8 @@ class Watch:
                     # too short to be known again: if it was renamed it is counted under its new name, and must not be twice
                     self.taker.commits.uncount(tx, row)
                     row = replace(row, counted=False)
+                if not row.counted:
+                    trends.forget(tx, row.id)
                 reason = "is no longer there" + ("; what was counted of it stays" if row.counted else "")
                 files.update(tx, row.id, state=FileState.GONE, reason=reason, next_look=None)
                 if row.counted and row.state not in FINISHED and row.run_id is not None:

@@ -255,9 +255,9 @@ class Taker:
                 next_look=self.due(tx, file, due),
                 rows=look.rows, start=twin.start, end=twin.end, **values,
             )  # fmt: skip
+            trends.forget(tx, file.id)  # also of one that was counted until it was sent through all again
             if file.counted and file.run_id is not None:
                 parts.forget(tx, file.id)
-                trends.forget(tx, file.id)
                 self.commits.rebuild(tx, file.run_id)
 
     def _moved(self, file: DataFile, twin: DataFile) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from dqm.formats import open_file
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter, RawWriter
-from dqm.store import files, notices, runs
+from dqm.store import files, notices, runs, trends
 from tests.conftest import packets_of
 from tests.ingest.watching import SHORT, Site, Writer, age, backlog, take
 from tests.services import until
@@ -382,6 +382,40 @@ def test_a_packet_file_that_was_counted_before_it_could_be_known_takes_the_place
         site.settle(seconds=30)
     assert {name[:6]: state for name, state in site.states().items()} == {"binary": "same", "packet": "done"}
     assert site.bases("5") == once
+
+
+def test_a_file_that_gives_way_when_its_run_is_counted_anew_leaves_no_points(site: Site, once: dict) -> None:
+    made = take(site.folder / "made", raw=False)
+    for path in made:
+        shutil.copy2(path, site.root)
+    site.settle()
+    copy = site.root / f"copy-{made[0].name}"
+    shutil.copy2(made[0], copy)
+    site.settle()
+    assert site.file(copy.name).state == "same"
+    points = points_of(site)
+    site.watch.taker.commits.recount_run(site.run("5").id)
+    with site.store.begin() as tx:
+        files.recount(tx, site.file(copy.name).id, "what it was a form of is counted anew")
+        files.update(tx, site.file(copy.name).id, mtime_ns=2**62)  # the newest is taken first
+    site.settle()
+    assert sorted(site.states().values()) == ["done", "done", "same"]
+    assert site.file(made[0].name).state == "same"
+    assert site.bases("5") == once
+    assert points_of(site) == points
+
+
+def points_of(site: Site) -> list[tuple[str, float, float | None]]:
+    """All points of all trends: name, time, value."""
+    with site.store.read() as tx:
+        return sorted(
+            (
+                (name.key, point.time, point.value)
+                for name in trends.names(tx)
+                for point in trends.points(tx, name.id, 0, 1e12)
+            ),
+            key=str,
+        )
 
 
 def test_a_growing_file_with_two_names_is_counted_once(site: Site, once: dict) -> None:

@@ -160,7 +160,8 @@ class Fleet:
 
 
 def _end_of(traceback: list[str]) -> str:
-    return next((line for line in traceback if line and not line.startswith(" ")), "")
+    """The line that says what was raised; two processes may write theirs into each other."""
+    return next((line for line in traceback if line and not line.startswith((" ", "Traceback"))), "")
 
 
 def _of_killed_relatives(traceback: list[str]) -> bool:

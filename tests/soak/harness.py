@@ -23,8 +23,9 @@ from random import Random
 from typing import Any
 
 from dqm.auth.roles import Actor
-from dqm.records import FINISHED, FileState
-from dqm.store import Store, StoreProblem, files, notices, open_store, plugins
+from dqm.records import FINISHED, ElementState, FileState
+from dqm.store import Store, StoreProblem, files, notices, open_store, parts, plugins
+from dqm.store import runs as run_rows
 from dqm.views.plot_list import NotResting, retry_plot
 from tests.ingest.watching import Site
 from tests.postgresql import Server, free_port, running
@@ -37,6 +38,7 @@ from tests.soak.picture import RunPicture, audit_rows, differences, not_well, pi
 LEASE_S = 2
 REST_S = 240.0
 ROLES = ("watch", "standby", "serve")
+PLUGIN_NAME = "FloatSums"
 PLUGIN = '''
 """A plot whose state is floats: only the order of files and rows makes its bits."""
 
@@ -74,6 +76,8 @@ class Result:
     packets: int = 0
     changes: int = 0
     notices: int = 0
+    missed: int = 0
+    """Runs with a file that was deleted before a plug-in whose process was killed could see it."""
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -88,7 +92,8 @@ class Result:
         return (
             f"{self.engine}, seed {self.seed}: {self.killed} kills ({victims}){faults}; {self.files} files of {self.runs} "
             f"runs in {len(self.ways)} ways, {self.packets:,} packets, {self.changes} changes by the API, "
-            f"{self.notices} notices, {self.seconds:.0f} s: {end}"
+            f"{self.notices} notices; {self.missed} runs lost a file before a killed plug-in had seen it; "
+            f"{self.seconds:.0f} s: {end}"
         )
 
 
@@ -152,6 +157,7 @@ class Harness:
         self.faults: Faults | None = None
         self.retries = False
         self.resting: set[str] = set()
+        self.missed: set[str] = set()
         self.world = World(place / "data", place / "outside", elsewhere, Random(seed + 1), self._is_counted)
         self.arrivals = Arrivals(self.world, self._backlog, seed)
         self.fleet = Fleet(place, self._environment(url, settings), code)
@@ -285,10 +291,12 @@ class Harness:
             return unrest(self.store, names) or unrest(self.store, names)
 
         def wants() -> list[str]:
-            return moves() or not_well(self._picture())
+            return moves() or not_well(self._picture(), self.missed)
 
         if self.retries:
             self._until(lambda: not moves(), moves)
+            self.missed = self._missed()
+            self.result.missed = len(self.missed)
             for name in self._ended():
                 with suppress(NotResting):
                     self.say(retry_plot(self.store, Actor("expert", "expert"), name, time.time()))
@@ -306,10 +314,22 @@ class Harness:
             self.resting |= self._ended()
         return self._without(picture(self.store))
 
+    def _missed(self) -> set[str]:
+        """Runs with a file that was deleted before the plug-in, which was killed, could see it: nobody brings it back."""
+        found: set[str] = set()
+        with self.store.read() as tx:
+            for row in files.current(tx).values():
+                if row.state is not FileState.GONE or not row.counted or row.run_id is None:
+                    continue
+                part = parts.of_file(tx, row.id).get(PLUGIN_NAME)
+                if part is None or part.state is not ElementState.OK:
+                    found.add(run_rows.by_id(tx, row.run_id).key)
+        return found
+
     def _without(self, runs: dict[str, RunPicture]) -> dict[str, RunPicture]:
         for plot in self.resting:
             runs = {key: run.without(plot) for key, run in runs.items()}
-        return runs
+        return {key: run.without(PLUGIN_NAME) if key in self.missed else run for key, run in runs.items()}
 
     def _until(self, question: Callable[[], bool], complaint: Any) -> None:
         end = time.monotonic() + self.rest_s
@@ -331,7 +351,7 @@ class Harness:
         result = self.result
         mine, clean = self._picture(), self._without(self._clean_pass())
         result.problems += wrong_counts(mine, self.arrivals.rows)
-        result.problems += not_well(mine)
+        result.problems += not_well(mine, self.missed)
         result.problems += differences(mine, clean)
         result.problems += unsound(self.store, self.api.audit, self.api.answered)
         result.problems += self.api.problems(self.store)
