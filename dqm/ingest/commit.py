@@ -397,6 +397,31 @@ class Committer:
         if file.run_id is not None:
             self.rebuild(tx, file.run_id)
 
+    def take_back(self, tx: Any, file: DataFile) -> None:
+        """A file that was counted until it was sent through all again, and is not to be counted now, leaves its run.
+
+        Its copies, and other forms of its datum, may be counted in its place.
+        """
+        if not parts.of_file(tx, file.id):
+            return
+        self.uncount(tx, file)
+        for other in files.same_as(tx, file.id):
+            files.recount(tx, other.id, "the file that its data were counted from has gone")
+            self.disturbed(other.id)
+
+    def stays(self, tx: Any, file: DataFile) -> bool:
+        """A file that went away before it could be read again stays counted as it was; False when it was not.
+
+        Nor does it when another form of its datum is counted by now.
+        """
+        done = [part for part in parts.of_file(tx, file.id).values() if part.complete]
+        if not done or (file.head and any(twin.counted for twin in files.twins(tx, file.id, file.head))):
+            return False
+        files.update(tx, file.id, counted=True, rows_done=max(part.rows_done for part in done))
+        if file.run_id is not None and any(part.base for part in done):  # else the run is closed, and as it was
+            self.rebuild(tx, file.run_id)
+        return True
+
     def rebuild(self, tx: Any, run_id: int, only_added: bool = False) -> None:
         """Merges the elements of a run anew from the states of its files, in the transaction that took some away.
 

@@ -28,12 +28,12 @@ def leave_out(commits: Committer, file: DataFile) -> None:
 def _take_out(commits: Committer, file: DataFile, content: str) -> None:
     with commits.begin() as tx:
         had_parts = bool(parts.of_file(tx, file.id))
-        _mark(tx, file, content)
+        _mark(commits, tx, file, content)
         if file.run_id is not None and (file.counted or had_parts):
             commits.rebuild(tx, file.run_id)
 
 
-def _mark(tx: Any, file: DataFile, content: str) -> None:
+def _mark(commits: Committer, tx: Any, file: DataFile, content: str) -> None:
     """The row of an ignored file; its copies, and other forms of its datum, may be counted in its place."""
     known = file.ignored_content or content
     changed = "; its content has changed since" if content and content != known else ""
@@ -43,9 +43,9 @@ def _mark(tx: Any, file: DataFile, content: str) -> None:
         tx, file.id, state=FileState.IGNORED, reason=file.ignored + changed, ignored_content=known, counted=False,
         rows_done=0, progress=None, identity=None, done=None, next_look=None, same_as=None,
     )  # fmt: skip
-    if file.counted:
-        for other in files.same_as(tx, file.id):
-            files.recount(tx, other.id, "the file that its data were counted from is ignored")
+    for other in files.same_as(tx, file.id):
+        files.recount(tx, other.id, "the file that its data were counted from is ignored")
+        commits.disturbed(other.id)
 
 
 def _count_the_others_anew(commits: Committer, file: DataFile, content: str) -> None:
@@ -59,7 +59,7 @@ def _count_the_others_anew(commits: Committer, file: DataFile, content: str) -> 
             files.update(tx, file.id, ignored="", ignored_content="", reason=reason, next_look=None)
         return
     with commits.begin() as tx:
-        _mark(tx, file, content)
+        _mark(commits, tx, file, content)
 
 
 def content_of(path: Path) -> str:

@@ -29,7 +29,7 @@ from dqm.ingest.upkeep import keep_small
 from dqm.ingest.work import Bench
 from dqm.records import FINISHED, DataFile, FileState, Plugin, Watcher
 from dqm.settings import Settings
-from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, trends, watchers
+from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, watchers
 from plots.base import MergeablePlot, Plot
 
 log = logging.getLogger("larboard.watch")
@@ -272,18 +272,17 @@ class Watch:
                     # too short to be known again: if it was renamed it is counted under its new name, and must not be twice
                     self.taker.commits.uncount(tx, row)
                     row = replace(row, counted=False)
-                if not row.counted:
-                    trends.forget(tx, row.id)
-                reason = "is no longer there" + ("; what was counted of it stays" if row.counted else "")
-                files.update(tx, row.id, state=FileState.GONE, reason=reason, next_look=None)
+                files.update(tx, row.id, state=FileState.GONE, next_look=None)
+                stays = row.counted or self.taker.commits.stays(tx, row)
+                reason = "is no longer there" + ("; what was counted of it stays" if stays else "")
+                files.update(tx, row.id, reason=reason)
                 if row.counted and row.state not in FINISHED and row.run_id is not None:
                     for part in parts.of_file(tx, row.id).values():
                         parts.save(tx, replace(part, complete=not row.provisional))
                     self.taker.commits.rebuild(tx, row.run_id, only_added=True)
-                    for other in files.of_run(tx, row.run_id):
-                        if other.same_as == row.id:  # perhaps its other name, under which it is whole
-                            self.flights.disturb(other.id)
-                            files.update(tx, other.id, next_look=self.now())
+                    for other in files.same_as(tx, row.id):  # perhaps its other name, under which it is whole
+                        self.flights.disturb(other.id)
+                        files.update(tx, other.id, next_look=self.now())
 
     def _go_on(self) -> bool:
         """Takes in what workers have finished, and gives them more; True when there was something to do."""

@@ -36,6 +36,8 @@ OLD_S = 60.0
 """A file that was last changed so long ago is stable, though it was seen only now."""
 RANK = {"packets": 2, "raw": 1}
 """Of two forms of one datum the higher one is counted."""
+LEFT = (FileState.QUARANTINED, FileState.IGNORED)
+"""Nothing is counted of a file that came to this, nor what was counted before it was sent through all again."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 GROWING_LOOK_S = 5.0
 TWIN_S = 1.0
@@ -224,10 +226,13 @@ class Taker:
         if lengths is None or twin.format != look.format:
             return False
         return lengths[0] > lengths[1] or (
-            lengths[0] == lengths[1] and twin.state is FileState.GONE and twin.identity is None and self._floats(twin)
+            lengths[0] == lengths[1]
+            and twin.state is FileState.GONE
+            and twin.identity is None
+            and self._adds_floats(twin)
         )
 
-    def _floats(self, file: DataFile) -> bool:
+    def _adds_floats(self, file: DataFile) -> bool:
         with self.store.read() as tx:
             have = parts.of_file(tx, file.id)
         return any(part.base and floats_in(self.store.states.get(part.base)) for part in have.values())
@@ -255,10 +260,12 @@ class Taker:
                 next_look=self.due(tx, file, due),
                 rows=look.rows, start=twin.start, end=twin.end, **values,
             )  # fmt: skip
-            trends.forget(tx, file.id)  # also of one that was counted until it was sent through all again
             if file.counted and file.run_id is not None:
                 parts.forget(tx, file.id)
+                trends.forget(tx, file.id)
                 self.commits.rebuild(tx, file.run_id)
+            elif not file.counted:
+                self.commits.take_back(tx, file)
 
     def _moved(self, file: DataFile, twin: DataFile) -> None:
         """The same file under a new name: the row that is counted goes with it."""
@@ -550,6 +557,8 @@ class Taker:
         with self.commits.begin() as tx:
             self._check(tx, file)
             files.update(tx, file.id, **values | {"next_look": self.due(tx, file, values["next_look"])})
+            if not file.counted and values.get("state") in LEFT:
+                self.commits.take_back(tx, file)
 
     def _check(self, tx: Any, file: DataFile) -> None:
         """Raises Overruled when a file was ignored, or sent through all again, since its row was read."""
@@ -598,7 +607,10 @@ class Taker:
         look = self.now() + RETRY_S[-1] if file.counted and file.state not in FINISHED else None
         said: dict[str, Any] = {} if file.state in FINISHED else {"reason": reason, "faults": [reason]}
         with suppress(Overruled):
-            self._put(file, state=state, next_look=look, **said)
+            try:
+                self._put(file, state=state, next_look=look, **said)
+            except StatesDropped:
+                self._recount_run(file)
 
 
 def _stamp(file: DataFile) -> tuple[int, int, float]:
