@@ -9,6 +9,7 @@ of retention, and median and worst of the warm calls of each query that a page o
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import json
 import math
@@ -328,6 +329,8 @@ def measure(store: Store, folder: Path, states: dict[str, Any], n_files: int) ->
     missed = _say_size(store, folder, "")
     settings = Settings(data={"directory": folder})
     site = open_site(settings, store)
+    gc.collect()
+    gc.freeze()  # as a web worker does when it has started (`dqm.serve`): else what filled the store is looked through
     missed += ask_all(site, now, name)
     longest, dropped = drop(store, now)
     print(f"  retention (points older than {POINTS_DAYS} days): {dropped:,} transactions, the longest {longest:.0f} ms")

@@ -172,9 +172,9 @@ def _ids(run: str) -> sa.Select[Any]:
 
 def _fits(tx: Connection, words: str, state: str, run: str, history: bool) -> list[Any]:
     fits: list[Any] = [] if history else [files.c.current]
-    for word in words.split():
-        columns = (files.c.path, files.c.reason, files.c.format)
-        fits.append(sa.or_(*(holds(tx, column, word) for column in columns)))
+    # one text of all, for it is lowered as a whole, which takes half as long as three texts; no word holds the end of a line
+    text = files.c.path + "\n" + files.c.reason + "\n" + files.c.format
+    fits += [holds(tx, text, word) for word in words.split()]
     if state:
         fits.append(files.c.state == state)
     if run:
