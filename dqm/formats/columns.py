@@ -80,6 +80,7 @@ V1_NAMES = {
     "counter": "counter",
     "direction": "direction",
 }
+V1_FIFO = ("fifo_half", "fifo_full")
 V1_COLUMNS = (*V1_NAMES.values(), "io_group", "io_channel", "shared_fifo")
 
 
@@ -93,10 +94,12 @@ def known_columns(dtype: np.dtype) -> tuple[str, ...]:
     if not names:
         raise WrongColumns(f"packets is a plain array of {dtype}, expected a table with columns such as packet_type")
     if "chip_key" in names:
-        missing = [name for name in V1_NAMES if name not in names and name != "direction"]
+        missing = [name for name in (*V1_NAMES, *V1_FIFO) if name not in names and name != "direction"]
         if missing:
             raise WrongColumns(f"packets has no column {missing[0]!r}, which a file of version 0.0 or 1.0 has")
-        _integers_only(dtype, [name for name in V1_NAMES if name in names])
+        _integers_only(dtype, [name for name in (*V1_NAMES, *V1_FIFO) if name in names], "iub")
+        if dtype["chip_key"].kind != "S":
+            raise WrongColumns(f"column 'chip_key' of packets is {dtype['chip_key']}, expected text such as 1-32-94")
         return tuple(column for column in V1_COLUMNS if column != "direction" or "direction" in names)
     missing = [name for name in REQUIRED if name not in names]
     if missing:
@@ -106,10 +109,10 @@ def known_columns(dtype: np.dtype) -> tuple[str, ...]:
     return tuple(present)
 
 
-def _integers_only(dtype: np.dtype, names: list[str]) -> None:
+def _integers_only(dtype: np.dtype, names: list[str], kinds: str = "ui") -> None:
     for name in names:
         column = dtype[name]
-        if column.kind not in "ui" or column.shape:
+        if column.kind not in kinds or column.shape:
             raise WrongColumns(f"column {name!r} of packets is {column}, expected an integer")
 
 

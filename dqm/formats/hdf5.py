@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import itertools
 import math
 import os
 import re
 import stat
 import struct
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -308,11 +310,9 @@ def stored_ranges(dset: h5py.Dataset, growing: bool = False) -> list[tuple[int, 
     rows = len(dset)
     if dset.chunks is None:
         return [(0, rows)] if rows and dset.id.get_storage_size() >= rows * dset.dtype.itemsize else []
-    chunk = dset.chunks[0]
-    if not growing and dset.id.get_num_chunks() >= -(-rows // chunk):
+    chunk, starts = dset.chunks[0], _chunk_starts(dset, growing)
+    if not growing and len(starts) >= -(-rows // chunk):
         return [(0, rows)] if rows else []
-    starts: list[int] = []
-    dset.id.chunk_iter(lambda info: starts.append(info.chunk_offset[0]))
     ranges: list[tuple[int, int]] = []
     for start in sorted(start for start in starts if start < rows):
         stop = min(start + chunk, rows)
@@ -323,11 +323,34 @@ def stored_ranges(dset: h5py.Dataset, growing: bool = False) -> list[tuple[int, 
     return ranges
 
 
-def rows_so_far(dset: h5py.Dataset) -> int:
+def _chunk_starts(dset: h5py.Dataset, growing: bool) -> list[int]:
+    """First rows of the chunks, ascending. HDF5 is not asked for rows by an index that contradicts itself: it may crash."""
+    starts: list[int] = []
+    sizes: list[int] = []
+
+    def note(info: h5py.h5d.StoreInfo) -> None:
+        starts.append(info.chunk_offset[0])
+        sizes.append(info.size)
+
+    dset.id.chunk_iter(note)
+    assert dset.chunks is not None
+    chunk, filters = dset.chunks[0], dset.id.get_create_plist().get_nfilters()
+    ordered = all(start % chunk == 0 for start in starts) and all(a < b for a, b in itertools.pairwise(starts))
+    whole = filters > 0 or all(size == chunk * dset.id.get_type().get_size() for size in sizes)
+    if not ordered or not whole:
+        what = "says other sizes than that of a chunk" if ordered else "has chunks twice, or out of order"
+        state: State = "growing" if growing else "quarantined"  # a writer may be about to change it
+        raise UnreadableFile(f"the index of {shown(dset.name, 100)} {what}: it is damaged", state)
+    return starts
+
+
+def rows_so_far(dset: h5py.Dataset, read: Callable[[int, int], Sequence[Any]] | None = None) -> int:
     """Rows of a growing dataset that its writer has written: from the first on, without a hole, without an empty tail.
 
     A writer may declare rows before it writes them: until then they are stored as zeros, and messages as empty ones.
+    Rows [start, stop) come from `read`: of messages it must not be HDF5, which goes round for ever in a heap half written.
     """
+    last_of = read or partial(rows_of, dset)
     ranges = stored_ranges(dset, growing=True)
     rows = ranges[0][1] if ranges and ranges[0][0] == 0 else 0
     step = LAST_MESSAGES if dset.dtype.hasobject else LAST_ROWS
@@ -336,7 +359,7 @@ def rows_so_far(dset: h5py.Dataset) -> int:
             break
         first = max(rows - step, 0)
         try:
-            last = rows_of(dset, first, rows)
+            last = last_of(first, rows)
         except READ_ERRORS:
             break  # reading will say from where on
         for row in reversed(last):

@@ -389,7 +389,7 @@ class RawReader(Reader):
         if self._growing:
             # a writer grows one dataset after the other: the shorter one counts, and that is no fault;
             # headers of zeros are real where nobody said the io_group
-            self.messages = min(rows_so_far(messages), _whole_from_start(headers, growing=True))
+            self.messages = min(rows_so_far(messages, self._trusted.read), _whole_from_start(headers, growing=True))
             return
         self.messages = stored = min(_whole_from_start(messages), _whole_from_start(headers))
         declared = len(messages), len(headers)

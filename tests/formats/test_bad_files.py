@@ -510,3 +510,47 @@ def test_a_column_whose_name_steers_a_terminal_is_shown_as_escapes(tmp_path: Pat
     reason = inspect(path, Sources()).reason or ""
     assert reason.isprintable()
     assert "io\\x1b[31m\\u202egroup" in reason
+
+
+KEY = struct.Struct("<IIQQQ")
+"""Of an index of chunks: size and filters of a chunk, first row, 0, and where it lies (HDF5 file format, III.A.1)."""
+CHUNK = 64 * 36
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({2: 0}, "has chunks twice"), ({2: 192}, "out of order"), ({0: 0}, "other sizes"), ({0: 1 << 20}, "other sizes")],
+    ids=str,
+)
+def test_hdf5_is_not_asked_for_rows_by_an_index_that_contradicts_itself(
+    tmp_path: Path, changed: dict[int, int], words: str
+) -> None:
+    """It would crash, or give rows that are not there."""
+    path = tmp_path / "packets.h5"
+    with_packets(data=some_packets(300), chunks=(64,))(path)
+    content = bytearray(path.read_bytes())
+    second = content.index(struct.pack("<IIQ", CHUNK, 0, 64))
+    key = list(KEY.unpack_from(content, second))
+    for number, value in changed.items():
+        key[number] = value
+    KEY.pack_into(content, second, *key)
+    path.write_bytes(content)
+    report = inspect(path, Sources(name="demo"))
+    assert (report.state, report.rows) == ("quarantined", None)
+    assert "the index of /packets" in (report.reason or "")
+    assert words in (report.reason or "")
+
+
+@pytest.mark.parametrize("column", ["chip_key", "fifo_half"])
+def test_a_file_of_old_whose_chip_keys_or_fifo_flags_are_something_else_is_refused(tmp_path: Path, column: str) -> None:
+    def retyped(file: h5py.File) -> None:
+        rows = file["packets"][:]
+        del file["packets"]
+        kinds = [(name, "V7" if name == column else rows.dtype[name]) for name in rows.dtype.names]
+        file.create_dataset("packets", data=np.zeros(len(rows), kinds))
+
+    path = tmp_path / "packets.h5"
+    good_files.change("packets 1.0", path, retyped)
+    report = inspect(path, Sources(name="demo"))
+    assert report.state == "quarantined"
+    assert f"column '{column}' of packets is |V7, expected" in (report.reason or "")

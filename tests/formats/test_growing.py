@@ -401,13 +401,16 @@ def test_reading_while_a_writer_appends_misses_nothing(writer: Writer, is_raw: b
     writer.begin(FOREVER.format(make="break", step=7 if is_raw else 20, steps=1000))
     cursor, parts = Cursor(), []
     for _ in range(100):
-        with open_file(writer.path) as reader:
-            parts.append(read(reader, cursor))
-            assert not reader.partial
-            cursor = reader.cursor
-            if reader.closed_by_writer:  # all rows are written
-                break
-            assert reader.state == "growing"
+        try:
+            with open_file(writer.path) as reader:
+                parts.append(read(reader, cursor))
+                assert not reader.partial
+                cursor = reader.cursor
+                if reader.closed_by_writer:  # all rows are written
+                    break
+                assert reader.state == "growing"
+        except UnreadableFile as error:  # it may change between two looks of one opening
+            assert error.state == "growing", error.reason  # noqa: PT017
     writer.begin("file.close()")
     writer.end()
     writer.end()
