@@ -411,6 +411,18 @@ def table(tallies: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def summary(tallies: dict[str, dict[str, Any]]) -> str:
+    """The tallies in one line."""
+    said = []
+    for reader, tally in tallies.items():
+        wrong, refused = sum(tally["finds"].values()), tally["states"].get("quarantined", 0)
+        said.append(
+            f"{reader}: {wrong} crashed, hung or unexplained of {tally['cases']:,} ({refused:,} in quarantine), "
+            f"at most {tally['slowest_s']:.1f} s and {tally['most_megabytes']} MiB each"
+        )
+    return "; ".join(said)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=300, help="for each reader")
@@ -422,4 +434,5 @@ if __name__ == "__main__":
     result = main(given.cases, given.seed, given.reader or tuple(READERS), given.keep, given.jobs)
     print(json.dumps({"fuzz": result, "seed": given.seed}))
     print(table(result), file=sys.stderr)
+    print(summary(result), file=sys.stderr)
     sys.exit(any(tally["finds"] for tally in result.values()))
