@@ -70,7 +70,7 @@ class Run:
     quality: str | None
     """Worst verdict over its elements: good, suspect, bad, unknown; None when nothing has limits."""
     updated: float
-    """When something was last counted into it."""
+    """When data last came into it: the last change of a file that is counted, by the clock of the ingest."""
     closed: bool
     version: int
 

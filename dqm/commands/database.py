@@ -90,6 +90,7 @@ def restore(
     """Makes a store of a backup. One that is in use is refused."""
     from dqm.settings import store_url
     from dqm.store.backup import restore_files, restore_rows
+    from dqm.store.database import newest_revision
 
     settings = settings_in_force()
     url = into if "://" in into else "" if into else store_url(settings)
@@ -101,8 +102,8 @@ def restore(
             database = Path(url.removeprefix("sqlite:///")) if url else folder / "larboard.sqlite"
             made = restore_files(backup, database, folder / "states", told)
     _say_made(made, as_json, f"restored: {shown(backup)}")
-    if not as_json:
-        say("of an older Larboard: run `larboard db upgrade` before anything else")
+    if not as_json and made["revision"] != newest_revision():
+        say("it is of an older Larboard: run `larboard db upgrade` before anything else")
 
 
 @contextmanager

@@ -11,8 +11,10 @@ import typer
 
 from dqm.commands.common import fail, note, say, settings_in_force, shown, sources_of, store_of
 
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of the port in the settings.")]
 
-def up() -> None:
+
+def up(port: Port = None) -> None:
     """Everything over one's own data, by larboard.toml: ingest and site. Ctrl-C stops it."""
     from dqm.supervise import Family, stop_on_signals
 
@@ -24,13 +26,13 @@ def up() -> None:
     store_of(settings).close()
     stop = stop_on_signals()
     family = Family(note)
-    family.add("the site", "serve")
+    family.add("the site", "serve", *([] if port is None else ["--port", str(port)]))
     family.add("the ingest", "watch")
     sys.exit(family.run(stop))
 
 
 def serve(
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of the port in the settings.")] = None,
+    port: Port = None,
     host: Annotated[str | None, typer.Option(help="Instead of the address in the settings.")] = None,
 ) -> None:
     """The site and the API."""

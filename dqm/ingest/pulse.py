@@ -276,13 +276,17 @@ class Pulse:
                 yield plugin.name, plugin.broken
                 continue
             if plugin.rests:
-                yield plugin.name, f"it went over a limit {plugin.stops:,} times in a row and is given no file for now"
+                times = "once" if plugin.stops == 1 else f"{plugin.stops:,} times in a row"
+                yield plugin.name, f"{plugin.name} went over a limit {times} and is given no file for now"
                 continue
             before, when = self._failures.get(plugin.name, (plugin.failures if first else 0, -FAILED_S))
             when = now if plugin.failures > before else when
             self._failures[plugin.name] = plugin.failures, when
             if 0 <= now - when < FAILED_S:
-                yield plugin.name, f"it failed ({plugin.failures:,} times so far), last: {plugin.last_failure}"
+                yield (
+                    plugin.name,
+                    f"{plugin.name} failed ({plugin.failures:,} times so far), last: {plugin.last_failure}",
+                )
 
     # -- disks and states -------------------------------------------------------------------------------------------
 

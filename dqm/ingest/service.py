@@ -519,9 +519,9 @@ class Watch:
             busy = {file.run_id for file in files.some(tx, self.flights.ids)}
             latest = runs.latest(tx)
             for run in runs.open_ones(tx):
-                quiet = now - run.updated > self.settings.ingest.close_run_s
-                if run.id in busy:
+                if run.id in busy or files.any_waiting(tx, run.id):
                     continue
+                quiet = now - (runs.worked_at(tx, run.id) or run.updated) > self.settings.ingest.close_run_s
                 if quiet and not run.growing and latest is not None and run.id != latest.id:
                     parts.drop_states(tx, run.id, mergeable)
                     runs.close(tx, run.id)

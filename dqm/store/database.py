@@ -107,7 +107,7 @@ def upgrade(store: Store) -> str:
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return _head()
+    return newest_revision()
 
 
 def _engine(url: str) -> Engine:
@@ -170,7 +170,8 @@ def _alembic() -> Config:
     return config
 
 
-def _head() -> str:
+def newest_revision() -> str:
+    """The migration that the tables of this version have."""
     return ScriptDirectory.from_config(_alembic()).get_current_head() or ""
 
 
@@ -182,11 +183,13 @@ def _has_tables(store: Store) -> bool:
 def check_schema(store: Store) -> None:
     with store.read() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    if current == _head():
+    if current == newest_revision():
         return
     where = store.engine.url.render_as_string(hide_password=True)
     known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
     if current in known or current is None:
         have = f"the tables of revision {current}" if current else "no tables of Larboard"
-        raise OldSchema(f"the database {where} has {have}, this Larboard needs {_head()}; run: larboard db upgrade")
+        raise OldSchema(
+            f"the database {where} has {have}, this Larboard needs {newest_revision()}; run: larboard db upgrade"
+        )
     raise OldSchema(f"the database {where} was made by a newer Larboard (revision {current}); install that one")

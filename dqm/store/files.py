@@ -136,6 +136,12 @@ def of_run(tx: Connection, run_id: int) -> list[DataFile]:
     return [_file(row) for row in tx.execute(wanted)]
 
 
+def any_waiting(tx: Connection, run_id: int) -> bool:
+    """Whether a file of a run is still to be looked at."""
+    due = (files.c.run_id == run_id) & files.c.current & (files.c.state == FileState.WAITING)
+    return tx.execute(sa.select(files.c.id).where(due).limit(1)).first() is not None
+
+
 def search(
     tx: Connection,
     words: str = "",
@@ -205,5 +211,6 @@ def last_done(tx: Connection) -> DataFile | None:
 
 def recount(tx: Connection, file_id: int, reason: str) -> None:
     """Sends a file through all plots again, from its first row; until it is taken the page shows what was counted."""
-    anew = {"rows_done": 0, "progress": None, "identity": None, "done": None, "attempts": 0, "same_as": None}
+    # when it was first counted stays: it is not late because somebody asked for it again
+    anew = {"rows_done": 0, "progress": None, "identity": None, "attempts": 0, "same_as": None}
     update(tx, file_id, state=FileState.WAITING, reason=reason, counted=False, next_look=time.time(), **anew)

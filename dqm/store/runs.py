@@ -87,8 +87,10 @@ def recount(tx: Connection, run_id: int, quality: str | None = None, now: float 
             sa.func.min(files.c.start),
             sa.func.max(files.c.end),
             sa.func.max(files.c.geometry),
+            sa.func.max(files.c.changed),
         ).where(counted)
     ).one()
+    now = time.time() if now is None else now
     growing = tx.scalar(
         sa.select(sa.func.count()).where(counted, files.c.state.in_((FileState.GROWING, FileState.READING)))
     )
@@ -100,7 +102,8 @@ def recount(tx: Connection, run_id: int, quality: str | None = None, now: float 
         "detector": total[4],
         "growing": growing,
         "unread": unread.count(tx, run_id),
-        "updated": time.time() if now is None else now,
+        # when data came, not when they were counted: that somebody has them read again makes them no fresher
+        "updated": now if total[5] is None else min(total[5], now),
         "quality": quality,
         "version": runs.c.version + 1,
     }
@@ -192,6 +195,12 @@ def starts(tx: Connection, since: float, until: float, limit: int = 200) -> list
 def open_ones(tx: Connection) -> list[Run]:
     """Runs that are not closed: their files' own states are kept."""
     return [_run(row) for row in tx.execute(sa.select(runs).where(~runs.c.closed).order_by(runs.c.id))]
+
+
+def worked_at(tx: Connection, run_id: int) -> float | None:
+    """When a file of a run was last seen to change, or was counted."""
+    last = sa.func.max(sa.case((files.c.done > files.c.changed, files.c.done), else_=files.c.changed))
+    return tx.scalar(sa.select(last).where(files.c.run_id == run_id, files.c.current))
 
 
 def close(tx: Connection, run_id: int) -> None:

@@ -169,3 +169,10 @@ def test_the_local_admin_changes_things_from_his_own_pages(client: FlaskClient, 
             f"{API}/runs/7", json={"comment": peer}, headers=headers, environ_base={"REMOTE_ADDR": peer}
         )
         assert sent.status_code == 200
+
+
+def test_a_body_where_none_is_taken_is_refused_and_not_passed_over(client: FlaskClient) -> None:
+    answer = client.post("/api/v1/files/1/ignore", json={"why": "a test"})
+    assert answer.status_code == 400
+    assert answer.json
+    assert answer.json["detail"] == "A body is not taken here, and would not be read; parameters of the query: reason."

@@ -81,7 +81,7 @@ def test_a_port_in_use_is_one_sentence(place: Path, command: str) -> None:
 
 def test_up_runs_ingest_and_site_and_starts_again_what_dies(place: Path) -> None:
     port = free_port()
-    with running("up", cwd=place, LARBOARD_WEB__PORT=str(port)) as up:
+    with running("up", "--port", port, cwd=place) as up:
         up.wait_for(f"Larboard is at http://127.0.0.1:{port}")
         (run,) = until(lambda: ask(f"http://127.0.0.1:{port}/api/v1/runs")["runs"])
         assert run["key"] == "8"

@@ -200,7 +200,7 @@ def test_a_plug_in_that_fails_is_an_alarm_until_it_runs_again(site: Site) -> Non
     with site.store.begin() as tx:
         plugins.cost(tx, "AdcSpectrum", 1, 10, 0.1, "ValueError: no")
     site.settle(10, times=3)
-    assert open_now(site)["plugin"].reason == "it failed (1 times so far), last: ValueError: no"
+    assert open_now(site)["plugin"].reason == "AdcSpectrum failed (1 times so far), last: ValueError: no"
     site.settle(10, times=42)
     assert open_now(site) == {}
 
@@ -210,7 +210,7 @@ def test_a_plug_in_that_rests_is_an_alarm_as_long_as_it_does(site: Site) -> None
     with site.store.begin() as tx:
         tx.execute(plugins_table.update().where(plugins_table.c.name == "AdcSpectrum").values(stops=3, until=9e9))
     site.settle(10, times=40)
-    assert "went over a limit 3 times in a row" in open_now(site)["plugin"].reason
+    assert "AdcSpectrum went over a limit 3 times in a row" in open_now(site)["plugin"].reason
 
 
 def test_a_failure_of_yesterday_is_no_alarm_of_the_next_leader(site: Site) -> None:

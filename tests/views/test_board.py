@@ -47,6 +47,7 @@ def count(
                 "counted": True,
                 "rows": 10,
                 "rows_done": 10,
+                "changed": start + 60,
                 "done": start + 60,
                 "next_look": None,
             }
