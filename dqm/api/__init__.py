@@ -99,7 +99,7 @@ def _answer(route: Route, path: dict[str, str], site: Site, broadcaster: Broadca
 def _call(route: Route, path: dict[str, str], site: Site, broadcaster: Broadcaster, actor: Actor | None) -> Call:
     if any(ord(character) < 32 for text in path.values() for character in text):
         raise Problem(404, "There is nothing of a name with control characters in it.")
-    if not route.body and request.content_length:
+    if not route.body and request.stream.read(BODY_MOST).strip() not in (b"", b"{}"):
         asked = ", ".join(route.query.model_fields) or "none"
         raise Problem(400, f"A body is not taken here, and would not be read; parameters of the query: {asked}.")
     return Call(site, broadcaster, path, _query(route.query), _body(route.body) if route.body else None, actor)
