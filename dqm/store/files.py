@@ -211,6 +211,5 @@ def last_done(tx: Connection) -> DataFile | None:
 
 def recount(tx: Connection, file_id: int, reason: str) -> None:
     """Sends a file through all plots again, from its first row; until it is taken the page shows what was counted."""
-    # when it was first counted stays: it is not late because somebody asked for it again
-    anew = {"rows_done": 0, "progress": None, "identity": None, "attempts": 0, "same_as": None}
+    anew = {"rows_done": 0, "progress": None, "identity": None, "done": None, "attempts": 0, "same_as": None}
     update(tx, file_id, state=FileState.WAITING, reason=reason, counted=False, next_look=time.time(), **anew)
