@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+# how fast a page is, benchmarks say; here it may take its time, on a machine with other work too
+expect.set_options(timeout=30_000)
 
 ARGUMENTS = [
     "--no-sandbox",

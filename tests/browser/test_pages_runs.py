@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,17 +32,8 @@ def site(tmp_path: Path) -> Iterator[Served]:
         yield site
 
 
-def seconds_to_first_rows(page: Page, url: str) -> float:
-    """From asking for the runs page to its first row, in seconds: what benchmarks measure too."""
-    began = time.perf_counter()
-    page.goto(f"{url}/runs")
-    page.locator(KEYS).first.wait_for()
-    return time.perf_counter() - began
-
-
 def test_ten_thousand_runs_are_there_at_once_and_scroll(page: Page, many: Served) -> None:
-    seconds_to_first_rows(page, many.url)  # nobody is the first
-    assert seconds_to_first_rows(page, many.url) < 5  # a loaded machine; benchmarks hold the goal of 1.5 s
+    page.goto(f"{many.url}/runs")
     expect(page.locator("#runs-found")).to_have_text("10,000 runs")
     expect(page.locator(KEYS).first).to_have_text("10000")
     page.evaluate("document.querySelector('.ag-body-viewport').scrollTop = 200000")

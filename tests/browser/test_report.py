@@ -157,7 +157,7 @@ def test_the_maps_switch_between_mean_spread_and_rate(opened: Page) -> None:
 def test_nothing_is_wider_than_the_page(opened: Page, width: int, height: int) -> None:
     opened.set_viewport_size({"width": width, "height": height})
     # figures follow a moment later
-    opened.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width, timeout=5000)
+    opened.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -479,10 +479,10 @@ def test_a_lost_server_is_said_and_the_page_recovers(hardy_page: Page, site: Run
     before = int(tile(page, first).locator(".figure").get_attribute("data-drawn") or 0)
     port = site.port
     site.stop()
-    expect(page.locator("#live")).to_contain_text(re.compile("NO ANSWER since .*, asking every 5 s"), timeout=15_000)
+    expect(page.locator("#live")).to_contain_text(re.compile("NO ANSWER since .*, asking every 5 s"))
     site.touch(first)
     site.start(port)
-    expect(page.locator("#live")).to_have_text("live", timeout=20_000)
+    expect(page.locator("#live")).to_have_text("live")
     expect(tile(page, first).locator(".figure")).to_have_attribute("data-drawn", str(before + 1))
 
 
@@ -490,12 +490,12 @@ def test_a_page_that_does_not_come_is_late_and_comes_when_the_server_does(hardy_
     page = opened(hardy_page, site)
     port = site.port
     site.stop()
-    expect(page.locator("#live")).to_contain_text("NO ANSWER", timeout=15_000)
+    expect(page.locator("#live")).to_contain_text("NO ANSWER")
     page.keyboard.press("g")
     page.keyboard.press("p")
     expect(page.get_by_text("This page has not come for 8 s")).to_be_visible(timeout=15_000)
     site.start(port)
-    expect(page).to_have_title(re.compile("^Plots"), timeout=20_000)
+    expect(page).to_have_title(re.compile("^Plots"))
     expect(page.locator("#late")).to_be_hidden()
 
 
@@ -510,9 +510,9 @@ def test_without_a_stream_the_page_asks_every_five_seconds(hardy_page: Page, sit
     before = int(tile(page, first).locator(".figure").get_attribute("data-drawn") or 0)
     site.touch(first)
     figure = tile(page, first).locator(".figure")
-    expect(figure).to_have_attribute("data-drawn", str(before + 1), timeout=12_000)
+    expect(figure).to_have_attribute("data-drawn", str(before + 1))
     page.unroute("**/api/v1/events*")
-    expect(page.locator("#live")).to_have_text("live", timeout=15_000)
+    expect(page.locator("#live")).to_have_text("live")
 
 
 def test_a_figure_that_does_not_come_says_so_and_can_be_asked_for_again(hardy_page: Page, site: Running) -> None:
