@@ -53,11 +53,14 @@ def time_steps(fig: go.Figure, edges: np.ndarray, y: np.ndarray, name: str, colo
 
 
 def time_axis(fig: go.Figure, edges: np.ndarray, weights: np.ndarray) -> None:
-    """Says that the outer seconds are not whole, and starts on where the packets are: a wrong stamp would squeeze the rest.
+    """Says what of the outer seconds, which are not whole; starts on where the packets are: a wrong stamp would squeeze the rest.
 
     After `axes`. `edges` [unix s], shape (n + 1,); `weights`, shape (n,): packets in each bin, nan in gaps.
     """
-    note = "first and last second are not whole"
+    left_out = len(weights) and np.isnan(weights[-1])
+    note = (
+        "without the first and last second, which are not whole" if left_out else "first and last second are not whole"
+    )
     weights = np.nan_to_num(weights)
     if len(weights) and weights.sum():
         inner = np.searchsorted(np.cumsum(weights) / weights.sum(), [0.01, 0.99])

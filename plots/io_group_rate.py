@@ -32,7 +32,7 @@ class IoGroupRate(MergeablePlot):
 
     def draw(self, state: State, fig: go.Figure) -> None:
         series, total = state["per_second"], int(state["by_group"].sum())
-        edges, rates = series.per_second()
+        edges, rates = series.whole_seconds()
         for io_group in np.flatnonzero(series.counts.any(axis=0)).tolist():
             time_steps(fig, edges, rates[:, io_group], f"io_group {io_group}", colour(io_group))
         axes(fig, x="time (UTC)", y="data packets/s")

@@ -31,7 +31,7 @@ class PacketRate(MergeablePlot):
 
     def draw(self, state: State, fig: go.Figure) -> None:
         series = state["per_second"]
-        edges, rates = series.per_second()
+        edges, rates = series.whole_seconds()
         for number in np.flatnonzero(series.counts.any(axis=0)).tolist():
             name = TYPES[number] if number < len(TYPES) else "unknown type"
             time_steps(fig, edges, rates[:, number], name, OKABE_ITO[number % len(OKABE_ITO)])

@@ -64,6 +64,7 @@ class Series:
     """
 
     LIMIT: ClassVar[int] = 4096
+    SPAN: ClassVar[int] = 5
 
     def __init__(self, seconds: np.ndarray, counts: np.ndarray, width: int = 1):
         self.seconds = seconds
@@ -127,6 +128,19 @@ class Series:
         starts = np.insert(self.seconds, gap, ends[gap - 1])
         rates = np.insert(self.counts / self.width, gap, np.nan, axis=0)
         return np.append(starts, ends[-1:]), rates
+
+    def whole_seconds(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `per_second`, but nan too in the first and last bin of each span of at least `SPAN` bins without a gap.
+
+        Packets began or ended within these bins: their rates would look like a trip.
+        """
+        edges, rates = self.per_second()
+        starts = np.flatnonzero(np.diff(self.seconds, prepend=-np.inf) > self.width)
+        ends = np.append(starts[1:], len(self.seconds)) - 1
+        long = ends - starts + 1 >= self.SPAN
+        outer = np.concatenate([starts[long], ends[long]])
+        rates[np.searchsorted(edges, self.seconds[outer])] = np.nan
+        return edges, rates
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {"seconds": self.seconds, "counts": self.counts, "width": np.array(self.width)}

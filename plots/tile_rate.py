@@ -34,7 +34,7 @@ class TileRate(MergeablePlot):
         if state.detector is None:
             say(fig, NO_GEOMETRY.capitalize())
             return
-        edges, rates = state["per_second"].per_second()
+        edges, rates = state["per_second"].whole_seconds()
         if not len(rates):
             say(fig, "No data packets with a time yet")
             return

@@ -65,6 +65,23 @@ def test_gaps_of_a_series_are_drawn_as_gaps() -> None:
     np.testing.assert_array_equal(rates[:, 0], [2, 1, np.nan, 1])
 
 
+def test_seconds_that_are_not_whole_are_not_drawn_where_a_span_is_long_enough_to_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Series, "LIMIT", 100)
+    seconds = np.array([*range(10, 16), 20, 21, *range(30, 35)])
+    edges, rates = Series.of(np.repeat(seconds, 2), np.zeros(2 * len(seconds), int), 1).whole_seconds()
+    drawn = dict(zip(edges[:-1].tolist(), rates[:, 0].tolist(), strict=True))
+    assert [second for second, rate in drawn.items() if rate == 2] == [11, 12, 13, 14, 20, 21, 31, 32, 33]
+    assert all(np.isnan(drawn[second]) for second in (10, 15, 16, 22, 30, 34))
+
+
+def test_a_series_without_a_bin_has_no_whole_seconds() -> None:
+    edges, rates = Series.of(np.zeros(0, int), np.zeros(0, int), 3).whole_seconds()
+    assert len(edges) == 0
+    assert rates.shape == (0, 3)
+
+
 spans = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 40)), max_size=30)
 
 
