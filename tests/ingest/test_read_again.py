@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -102,46 +103,23 @@ def test_a_file_of_a_closed_run_that_is_deleted_before_it_is_read_again_stays_co
     assert (site.bases("5"), in_run(site)) == (before, was)
 
 
-def test_the_copy_of_a_file_that_turns_out_unreadable_is_counted_in_its_place(site: Site) -> None:
-    _, second = counted(site)
-    before, was = site.bases("5"), in_run(site)
-    copy = shutil.copy2(second, site.root / f"copy-{second.name}")
-    site.settle()
-    assert site.file(copy.name).state == "same"
-    file_actions.retry(site.store, SHIFTER, site.file(second.name).id)
-    destroy(second)
-    site.settle(times=8)
-    assert (site.file(second.name).state, site.file(copy.name).state) == ("quarantined", "done")
-    assert (site.bases("5"), in_run(site)) == (before, was)
-
-
-def test_the_copy_of_a_file_that_is_ignored_before_it_is_read_again_is_counted_in_its_place(site: Site) -> None:
+@pytest.mark.parametrize(("state", "act"), [
+    ("quarantined", lambda site, path: destroy(path)),
+    ("ignored", lambda site, path: file_actions.ignore(site.store, Actor("eva", "expert"), site.file(path.name).id)),
+])  # fmt: skip
+def test_a_file_that_is_to_be_read_again_and_is_lost_gives_way_to_its_copy(
+    site: Site, state: str, act: Callable[[Site, Path], None]
+) -> None:
     _, second = counted(site)
     before, was = site.bases("5"), in_run(site)
     copy = shutil.copy2(second, site.root / f"copy-{second.name}")
     site.settle()
     file = site.file(second.name)
+    assert site.file(copy.name).state == "same"
     file_actions.retry(site.store, SHIFTER, file.id)
-    file_actions.ignore(site.store, Actor("eva", "expert"), file.id)
+    act(site, second)
     site.settle(times=8)
-    assert (site.file(second.name).state, site.file(copy.name).state) == ("ignored", "done")
+    assert (site.file(second.name).state, site.file(copy.name).state) == (state, "done")
     assert (site.bases("5"), in_run(site)) == (before, was)
     with site.store.read() as tx:
         assert not parts.of_file(tx, file.id)
-
-
-def test_reading_a_run_again_makes_its_data_no_fresher(site: Site) -> None:
-    _, second = counted(site)
-    before, file = site.run("5"), site.file(second.name)
-    site.clock.now += 1000
-    file_actions.retry(site.store, SHIFTER, file.id)
-    site.settle()
-    assert site.file(second.name).state == "done"
-    assert site.run("5").updated == before.updated
-
-
-def test_a_run_that_is_counted_anew_is_not_closed_before_it_is(site: Site) -> None:
-    counted(site, closed=True)
-    site.watch.taker.commits.recount_run(site.run("5").id)
-    site.watch._keep_house()
-    assert not site.run("5").closed
