@@ -27,6 +27,7 @@ __all__ = [
     "LEVELS",
     "PLUGIN_ERRORS",
     "Extent",
+    "HostTrouble",
     "Increment",
     "KeyedCounts",
     "LiveTime",
@@ -52,6 +53,13 @@ LEVELS = ("raw", "packets", "flow", "light", "reco")
 MEMORY = "larboard_state"
 PLUGIN_ERRORS = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError)
 """What the code of a plug-in may raise without taking anything else with it; an interruption by the user is not in it."""
+
+
+class HostTrouble(BaseException):
+    """The machine lacks what a call of a plug-in needs: memory, processes, open files. The plug-in is not to blame.
+
+    No Exception, so that it is never taken for one of the plug-in's (PLUGIN_ERRORS).
+    """
 
 
 class Stopped(Exception):

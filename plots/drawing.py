@@ -53,7 +53,7 @@ def time_steps(fig: go.Figure, edges: np.ndarray, y: np.ndarray, name: str, colo
 
 
 def time_axis(fig: go.Figure, edges: np.ndarray, weights: np.ndarray) -> None:
-    """Says what of the outer seconds, which are not whole; starts on where the packets are: a wrong stamp would squeeze the rest.
+    """Says that the outer seconds are not whole, and starts on where the packets are: a wrong stamp would squeeze the rest.
 
     After `axes`. `edges` [unix s], shape (n + 1,); `weights`, shape (n,): packets in each bin, nan in gaps.
     """

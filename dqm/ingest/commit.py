@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, T
 from dqm.records import Element as RunElement
 from dqm.results import Element, plain
 from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
-from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend
+from plots.base import PLUGIN_ERRORS, HostTrouble, Increment, MergeablePlot, Plot, State, Stopped, Trend
+
+log = logging.getLogger("larboard.watch")
 
 DELTA_SHARE = 0.25
 """An increment that is larger than this share of its state is not worth keeping by itself."""
@@ -108,14 +111,19 @@ class Committer:
         self.merger = Merger(store)
         self.find_detector = find_detector
         """(geometry id, name, directory) -> detector or None."""
+        self.put_off = False
+        """Whether an element waits to be merged anew since its plug-in was ended just then."""
         self._detectors: dict[str, Any] = {}
 
     @contextmanager
     def begin(self) -> Iterator[Any]:
         """A transaction that writes, for the one process that leads."""
-        with self.store.begin() as tx:
-            self.fence(tx)
-            yield tx
+        try:
+            with self.store.begin() as tx:
+                self.fence(tx)
+                yield tx
+        except HostTrouble as error:
+            raise StoreProblem(f"runs cannot be merged: {error}") from None
 
     def save(self, counting: Counted, outcome: dict[str, Any], complete: bool = False) -> None:
         """Commits a pass as far as it is; `outcome` are columns of the file, `complete` says that it is at its end."""
@@ -439,16 +447,55 @@ class Committer:
         plots = self.plots()
         for element in elements.of_run(tx, run_id).values():
             plot = plots.get(element.plot)
-            if plot is None or not element.mergeable or plot.version != element.plot_version:
+            if not element.mergeable:
+                continue
+            if plot is None or plot.version != element.plot_version:
+                self._put_off(tx, element, only_added)
                 continue
             try:
                 self._rebuild_one(tx, element, plot, only_added)
             except (StatesDropped, StoreProblem, elements.Overtaken):
                 raise
+            except Stopped:
+                self._put_off(tx, element, only_added)
+                self.put_off = True
             except PLUGIN_ERRORS as error:
+                parts.mark_merged(tx, runs.finished_files(tx, run_id), element.plot, False)
                 text = " ".join(plain(str(error)).split())
                 broken = replace(element, base=None, state=ElementState.BROKEN, reason=f"merging: {text}", trends={})
                 elements.save(tx, replace(broken, updated=self.now()))
+
+    def _put_off(self, tx: Any, element: RunElement, only_added: bool) -> None:
+        """An element whose plug-in is not there now is merged anew when it is back: none of its files counts as merged."""
+        finished = [
+            part
+            for part in parts.of_plot(tx, element.run_id, element.plot, finished=True)
+            if (part.state, part.plot_version, part.geometry) == ("ok", element.plot_version, element.geometry)
+        ]
+        if only_added:  # what is merged stays as it is, what came has no mark yet
+            return
+        if any(part.merged and part.base is None for part in finished):
+            raise StatesDropped(element.plot)
+        parts.mark_merged(tx, [part.file_id for part in finished], element.plot, False)
+        rows = parts.rows(tx, element.run_id, element.plot, element.plot_version, element.geometry)
+        waits = replace(element, rows=rows, updated=self.now())
+        elements.save(tx, waits if finished else replace(waits, base=None, trends={}))
+
+    def merge_put_off(self) -> None:
+        """Merges what had to wait for its plug-in."""
+        self.put_off = False
+        plots = self.plots()
+        with self.store.read() as tx:
+            waiting = {run_id for run_id, plot in parts.put_off(tx) if plot in plots}
+        for run_id in sorted(waiting):
+            try:
+                with self.begin() as tx:
+                    self.rebuild(tx, run_id)
+            except StatesDropped:
+                try:
+                    self.recount_run(run_id)
+                except CannotRecount as why:
+                    log.warning("run with the id %d: %s", run_id, why)
 
     def _rebuild_one(self, tx: Any, element: RunElement, plot: type[Plot], only_added: bool) -> None:
         made = plot()

@@ -16,7 +16,7 @@ from dqm.formats.names import parse_name
 from dqm.formats.scan import Scan
 from dqm.ingest.engine import feed, finish, prepare
 from dqm.results import FileReport
-from plots.base import Plot
+from plots.base import HostTrouble, Plot
 
 Progress = Callable[[float], None]
 
@@ -68,7 +68,7 @@ def process(path: Path, plots: Iterable[type[Plot]], sources: Sources, progress:
             _conclude(report, reader, scan)
     except UnreadableFile as error:
         _give_up(report, error)
-    except Exception as error:  # the last resort: nothing that is in a file may stop the next one
+    except (Exception, HostTrouble) as error:  # the last resort: nothing that is in a file may stop the next one
         _give_up(report, UnreadableFile(f"cannot be read: {type(error).__name__}: {one_line(error)}"))
     return report
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from dqm import logs
 from dqm.formats.names import parse_name
 from dqm.ingest.backoff import Backoff
-from dqm.ingest.executors import Executor, Inline, WorkerTrouble
+from dqm.ingest.executors import Away, Executor, Inline, WorkerTrouble
 from dqm.ingest.flights import Flight, Flights
 from dqm.ingest.hints import Hints
 from dqm.ingest.merging import StatesDropped
@@ -30,7 +30,7 @@ from dqm.ingest.work import Bench
 from dqm.records import FINISHED, DataFile, FileState, Plugin, Watcher
 from dqm.settings import Settings
 from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, watchers
-from plots.base import MergeablePlot, Plot
+from plots.base import HostTrouble, MergeablePlot, Plot
 
 log = logging.getLogger("larboard.watch")
 
@@ -108,6 +108,8 @@ class Watch:
         self._last = 0.0
         self._unlikely_s: float | None = None
         self._fill = True
+        self._listed = False
+        """Whether the ledger has the plots as they are here, since this process leads."""
         self._trouble = ""
 
     # -- the loop -------------------------------------------------------------------------------------------------
@@ -344,6 +346,8 @@ class Watch:
             raise
         except WorkerTrouble as error:
             self.taker.trouble(flight.file, error)
+        except HostTrouble as error:
+            self.taker.trouble(flight.file, Away(str(error)))
         except Exception as error:
             log.exception("%s", flight.file.path)
             self.taker.give_up(flight.file, error)
@@ -410,7 +414,7 @@ class Watch:
         self._next["plugins"] = self.now() + PLUGINS_S
         self._wake()
         before = self._plots()
-        if not self.shelf.look():
+        if not self.shelf.look() and self._listed:
             return
         registry = self.shelf.registry
         listed = [Plugin(f.name, f.source, f.plot.title, "", "", digest=f.digest) for f in registry.plots.values()]
@@ -427,6 +431,8 @@ class Watch:
             self.flights.drop_all()
         for name in (*mended, *back):
             self._show_again(name)
+        self.taker.commits.merge_put_off()
+        self._listed = True
         self._in_vain.clear()
         self._fill = True
         log.info("%d plots, %d broken", len(registry.plots), len(registry.broken))
@@ -477,8 +483,9 @@ class Watch:
                 ),
             )  # fmt: skip
         if self.leads and not led:
-            self._next["scan"] = 0.0
+            self._next["scan"] = self._next["plugins"] = 0.0
             self._unlikely_s = LONGEST_WAIT_S
+            self._listed = False
         self._next["beat"] = now + min(BEAT_S, self.settings.ingest.lease_s / BEATS_IN_A_LEASE)
         if self.leads:
             self.pulse.beat(left)
@@ -514,6 +521,8 @@ class Watch:
         self._rests_until = {path: until for path, until in self._rests_until.items() if until > now}
         self._in_vain.clear()
         self._fill = True
+        if self.taker.commits.put_off:
+            self.taker.commits.merge_put_off()
         mergeable = [name for name, plot in self._plots().items() if issubclass(plot, MergeablePlot)]
         with self.taker.commits.begin() as tx:
             busy = {file.run_id for file in files.some(tx, self.flights.ids)}

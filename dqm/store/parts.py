@@ -77,6 +77,23 @@ def mark_merged(tx: Connection, file_ids: Collection[int], plot: str, merged: bo
     tx.execute(parts.update().where(same).values(merged=merged))
 
 
+def put_off(tx: Connection) -> list[tuple[int, str]]:
+    """(run, plot) where the base of an element lacks files that the plot, in the same version, has counted."""
+    of_element = (
+        (elements.c.run_id == files.c.run_id)
+        & (elements.c.plot == parts.c.plot)
+        & (elements.c.plot_version == parts.c.plot_version)
+        & elements.c.geometry.is_not_distinct_from(parts.c.geometry)
+    )
+    joined = (
+        sa.select(files.c.run_id, parts.c.plot).join(files, files.c.id == parts.c.file_id).join(elements, of_element)
+    )
+    counted = files.c.current & files.c.counted & files.c.state.in_(FINISHED) & parts.c.complete
+    lacks = ~parts.c.merged & (parts.c.state == ElementState.OK) & parts.c.base.is_not(None)
+    well = elements.c.mergeable & (elements.c.state == ElementState.OK)
+    return [(row.run_id, row.plot) for row in tx.execute(joined.where(lacks, counted, well).distinct())]
+
+
 def plots_of_run(tx: Connection, run_id: int) -> list[str]:
     """Every plot that some file of the run has a part of."""
     of_run = sa.select(parts.c.plot).join(files, files.c.id == parts.c.file_id).where(files.c.run_id == run_id)

@@ -16,7 +16,7 @@ from dqm.views.export import figure_json
 from dqm.views.plot_list import resting
 from dqm.views.site import Site
 from dqm.views.zones import in_zone
-from plots.base import PLUGIN_ERRORS, MergeablePlot, State, load_figure, traceback_of
+from plots.base import PLUGIN_ERRORS, HostTrouble, MergeablePlot, State, load_figure, traceback_of
 from plots.discovery import Found
 
 KEPT_S = 24 * 3600
@@ -138,6 +138,8 @@ def _draw(site: Site, element: Element, found: Found, live: list[Part], last: Pa
         return figure_json(in_zone(drawn, zone)).encode()
     except NoFigure:
         raise
+    except HostTrouble as error:
+        raise NoFigure(f"it cannot be drawn now: {error}", "unknown") from None
     except PLUGIN_ERRORS as error:
         text = " ".join(str(error).split())
         reason = f"drawing: {type(error).__name__}{': ' + text if text else ''}"

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from plots.base import PluginError, Stopped, plugin_error
+from plots.base import HostTrouble, PluginError, Stopped, plugin_error
 from plots.isolation import limits as say
 from plots.isolation.limits import Limits
 from plots.isolation.wire import ANSWER, MAGIC, MAX_HEADER, send_request
@@ -298,6 +298,8 @@ class Keeper:
         answer: queue.SimpleQueue = queue.SimpleQueue()
         self._wanted.put((limits, answer))
         made = answer.get()
+        if isinstance(made, OSError):
+            raise HostTrouble(f"no process for a plug-in can be started: {made.strerror}") from made
         if isinstance(made, BaseException):
             raise made
         self.children.add(made)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import plotly.graph_objects as go
 
-from plots.base import MergeablePlot, Packets, Plot, State, Stopped, Trend, load_figure
+from plots.base import HostTrouble, MergeablePlot, Packets, Plot, State, Stopped, Trend, load_figure
 from plots.isolation import host
 from plots.isolation.limits import Limits, garbage, too_much_output
 from plots.isolation.wire import Garbage, Posted, post, size_of, unpack_leaves
@@ -71,7 +71,7 @@ class Plugin:
         try:
             with self._lock:
                 groups = self._start()
-        except Stopped as error:
+        except (Stopped, HostTrouble) as error:
             return Described(broken=((self.name, error),), again_at=time.monotonic() + self.limits.rest_s)
         plots: list[tuple[str, type[Plot] | None, str]] = []
         broken: list[tuple[str, BaseException]] = []

@@ -24,6 +24,7 @@ import numpy as np
 
 from dqm.formats.clock import ClockState
 from dqm.formats.packets import Packets
+from plots.base import HostTrouble
 from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, _arrays_of
 
 MAGIC = b"larb"
@@ -53,11 +54,18 @@ class Sheet:
     def __init__(self, size: int):
         self.number = next(_numbers)
         self.size = size
-        writable = os.memfd_create("larboard-block", os.MFD_CLOEXEC)
-        os.ftruncate(writable, size)
-        self._map = mmap.mmap(writable, size)
-        self.fd = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
-        os.close(writable)
+        try:
+            writable = os.memfd_create("larboard-block", os.MFD_CLOEXEC)
+            try:
+                os.ftruncate(writable, size)
+                self._map = mmap.mmap(writable, size)
+                self.fd = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+            finally:
+                os.close(writable)
+        except OSError as error:
+            raise HostTrouble(
+                f"no shared memory for a block of {size:,} bytes, as plug-ins need: {error.strerror}"
+            ) from error
         self._bytes = np.frombuffer(self._map, np.uint8)
 
     def write(self, rows: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
 import textwrap
@@ -21,10 +22,11 @@ from dqm.detector import demo_detector
 from dqm.formats.packets import cut
 from plots import contract
 from plots.adc_spectrum import AdcSpectrum
-from plots.base import MergeablePlot, Plot, PluginError, State, Stopped
+from plots.base import HostTrouble, MergeablePlot, Plot, PluginError, State, Stopped
 from plots.discovery import Shelf, discover, load_file
 from plots.isolation import host
 from plots.isolation.limits import Limits
+from plots.isolation.wire import Sheet
 
 SMALL = Limits(block_s=2.0, start_s=20.0, memory_mb=96, output_mb=1, rest_s=0.0)
 EXAMPLES = Path(contract.__file__).parent / "examples"
@@ -515,3 +517,13 @@ def test_plug_ins_are_imported_side_by_side_so_that_hanging_costs_its_limit_once
     registry = discover([tmp_path])
     assert registry.broken == []
     assert {"Mine0", "Mine1", "Mine2"} <= registry.plots.keys()
+
+
+def test_want_of_shared_memory_is_the_machines_trouble_not_a_plug_ins() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(HostTrouble, match=r"no shared memory for a block of 1,048,576 bytes.*File too large"):
+            Sheet(1 << 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

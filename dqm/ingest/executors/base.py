@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from dqm import logs
 from dqm.ingest.work import Bench
+from plots.base import HostTrouble
 
 
 class WorkerTrouble(Exception):
@@ -63,4 +64,12 @@ def perform(make: MakeBench, task: Task, about: logs.Carried = None) -> Any:
     if bench is None:
         bench = _BENCHES[key] = make()
     with logs.within(about):
+        return try_to_run(task, bench)
+
+
+def try_to_run(task: Task, bench: Bench) -> Any:
+    """The task; Away when this machine cannot call plug-ins now."""
+    try:
         return task.run(bench)
+    except HostTrouble as error:
+        raise Away(str(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from dqm.ingest.executors.base import Task
+from dqm.ingest.executors.base import Task, try_to_run
 from dqm.ingest.work import Bench
 
 
@@ -20,7 +20,7 @@ class Inline:
     def submit(self, task: Task, limit_s: float) -> Future:
         future: Future = Future()
         try:
-            future.set_result(task.run(self.bench))
+            future.set_result(try_to_run(task, self.bench))
         except Exception as error:
             future.set_exception(error)
         return future
