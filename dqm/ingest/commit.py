@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -430,12 +430,13 @@ class Committer:
             self.rebuild(tx, file.run_id)
         return True
 
-    def rebuild(self, tx: Any, run_id: int, only_added: bool = False) -> None:
-        """Merges the elements of a run anew from the states of its files, in the transaction that took some away.
+    def rebuild(self, tx: Any, run_id: int, only_added: bool = False, only: Collection[str] | None = None) -> None:
+        """Merges the elements of a run (`only` some plots) anew from the states of its files, in the transaction that took
+        some away.
 
         Raises StatesDropped when they are not there any more: then the run must be counted anew (`recount_run`).
         """
-        self._rebuild(tx, run_id, only_added)
+        self._rebuild(tx, run_id, only_added, only)
         self._judge(tx, run_id)
 
     def _judge(self, tx: Any, run_id: int) -> None:
@@ -443,11 +444,11 @@ class Committer:
         found = [judge(trend) for element in elements.of_run(tx, run_id).values() for trend in element.trends.values()]
         runs.recount(tx, run_id, worst(verdict for verdict in found if verdict), self.now())
 
-    def _rebuild(self, tx: Any, run_id: int, only_added: bool = False) -> None:
+    def _rebuild(self, tx: Any, run_id: int, only_added: bool = False, only: Collection[str] | None = None) -> None:
         plots = self.plots()
         for element in elements.of_run(tx, run_id).values():
             plot = plots.get(element.plot)
-            if not element.mergeable:
+            if not element.mergeable or (only is not None and element.plot not in only):
                 continue
             if plot is None or plot.version != element.plot_version:
                 self._put_off(tx, element, only_added)
@@ -486,11 +487,14 @@ class Committer:
         self.put_off = False
         plots = self.plots()
         with self.store.read() as tx:
-            waiting = {run_id for run_id, plot in parts.put_off(tx) if plot in plots}
-        for run_id in sorted(waiting):
+            waiting: dict[int, set[str]] = {}
+            for run_id, plot in parts.put_off(tx):
+                if plot in plots:
+                    waiting.setdefault(run_id, set()).add(plot)
+        for run_id, some in sorted(waiting.items()):
             try:
                 with self.begin() as tx:
-                    self.rebuild(tx, run_id)
+                    self.rebuild(tx, run_id, only=some)
             except StatesDropped:
                 try:
                     self.recount_run(run_id)

@@ -521,14 +521,17 @@ class Watch:
         self._rests_until = {path: until for path, until in self._rests_until.items() if until > now}
         self._in_vain.clear()
         self._fill = True
+        waits: set[int] = set()
         if self.taker.commits.put_off:
             self.taker.commits.merge_put_off()
+            with self.store.read() as tx:
+                waits = {run_id for run_id, _ in parts.put_off(tx)}
         mergeable = [name for name, plot in self._plots().items() if issubclass(plot, MergeablePlot)]
         with self.taker.commits.begin() as tx:
             busy = {file.run_id for file in files.some(tx, self.flights.ids)}
             latest = runs.latest(tx)
             for run in runs.open_ones(tx):
-                if run.id in busy or files.any_waiting(tx, run.id):
+                if run.id in busy | waits or files.any_waiting(tx, run.id):
                     continue
                 quiet = now - (runs.worked_at(tx, run.id) or run.updated) > self.settings.ingest.close_run_s
                 if quiet and not run.growing and latest is not None and run.id != latest.id:

@@ -89,6 +89,25 @@ def test_a_file_that_was_ignored_meanwhile_is_not_in_its_numbers(tmp_path: Path,
     assert site.elements("5")["Mine"].rows == site.file(first.name).rows_done
 
 
+def test_a_run_that_was_closed_meanwhile_is_not_read_again_for_it(tmp_path: Path, folder: Path) -> None:
+    site = Site(tmp_path / "mine", plugins=[folder])
+    _, second = take(site.root, raw=False)
+    site.settle()
+    away(site, folder)
+    file_actions.ignore(site.store, EVA, site.file(second.name).id)
+    later = DemoRun(seed=8, duration_s=4, start_unix=1_750_000_900).busier(0.1)
+    take(site.root, later, number=6, subrun_s=4, raw=False)
+    site.settle()
+    site.clock.now += 10 * site.settings.ingest.close_run_s
+    site.settle(times=6)
+    assert site.run("5").closed
+    version = site.elements("5")["AdcSpectrum"].version
+    back(site, folder)
+    second.unlink()
+    assert seen(site)[0]["Mine"] == clean(tmp_path / "clean", site, folder)[0]["Mine"]
+    assert (site.run("5").closed, site.elements("5")["AdcSpectrum"].version) == (True, version)
+
+
 def test_the_only_file_of_a_run_that_was_ignored_meanwhile_leaves_nothing(tmp_path: Path, folder: Path) -> None:
     site = Site(tmp_path / "mine", plugins=[folder])
     first, second = take(tmp_path / "taken", raw=False)
