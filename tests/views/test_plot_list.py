@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dqm.records import Plugin
 from dqm.settings import DataSettings, PlotSettings, Settings
 from dqm.store import open_store, plugins
@@ -98,7 +100,10 @@ def test_a_plug_in_that_fails_on_empty_input_is_listed_without_trends(site: Site
     assert entry_of(site, "Fails").trends == ()
 
 
-def test_a_page_that_asks_while_a_plug_in_is_imported_has_it_too(tmp_path: Path) -> None:
+def test_a_page_that_asks_while_a_plug_in_is_imported_has_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dqm.views.site.PATIENCE_S", 60.0)  # however busy the machine is
     folder = tmp_path / "plugins"
     folder.mkdir()
     settings = Settings(data=DataSettings(directory=tmp_path), plots=PlotSettings(paths=[folder]))
