@@ -153,6 +153,30 @@ def search(
     history: bool = False,
 ) -> list[DataFile]:
     """Files that fit, newest first unless `order` (column, descending) says otherwise."""
+    which = _ids(run).where(*_fits(tx, words, state, run, history))
+    return [_file(row) for row in _some(tx, which, order, start, limit)]
+
+
+def page(
+    tx: Connection,
+    words: str,
+    state: str,
+    run: str,
+    order: Sequence[tuple[str, bool]],
+    start: int,
+    limit: int,
+    history: bool,
+) -> tuple[list[DataFile], int]:
+    """As `search`, and how many fit in all: of one look at them, as the words take nearly all of the time."""
+    fits = sa.func.count().over().label("fit")
+    which = _ids(run).add_columns(fits).where(*_fits(tx, words, state, run, history))
+    rows = _some(tx, which, order, start, limit)
+    if not rows and (start or not limit):
+        return [], count(tx, words, state, run, history)
+    return [_file(row) for row in rows], rows[0].fit if rows else 0
+
+
+def _some(tx: Connection, which: Any, order: Sequence[tuple[str, bool]], start: int, limit: int) -> Sequence[Any]:
     chosen = [
         SORTABLE[name].desc().nulls_last() if descending else SORTABLE[name].asc().nulls_last()
         for name, descending in order
@@ -160,10 +184,9 @@ def search(
     ]
     order_by = (*chosen, files.c.mtime_ns.desc(), files.c.id.desc())
     # which first, then all of them: to sort whole rows of 30,000 files would take longer than the page
-    which = _ids(run).where(*_fits(tx, words, state, run, history)).order_by(*order_by)
-    these = which.offset(start).limit(limit).subquery()
-    found = _SELECT.join(these, these.c.id == files.c.id).order_by(*order_by)
-    return [_file(row) for row in tx.execute(found)]
+    these = which.order_by(*order_by).offset(start).limit(limit).subquery()
+    more = [these.c.fit] if "fit" in these.c else []
+    return tx.execute(_SELECT.add_columns(*more).join(these, these.c.id == files.c.id).order_by(*order_by)).all()
 
 
 def count(tx: Connection, words: str = "", state: str = "", run: str = "", history: bool = False) -> int:

@@ -133,8 +133,8 @@ def file_rows(site: Site, asked: Wanted, start: int = 0, end: int = 100, order: 
     fits = (asked.words, asked.state, asked.run)
     limit = min(max(end - start, 0), PAGE)
     with site.store.read() as tx:
-        found = files.search(tx, *fits, order or asked.order, max(start, 0), limit, asked.history)
-        return Rows([_row(file) for file in found], files.count(tx, *fits, asked.history))
+        found, fit = files.page(tx, *fits, order or asked.order, max(start, 0), limit, asked.history)
+    return Rows([_row(file) for file in found], fit)
 
 
 def _row(file: DataFile) -> dict[str, Any]:

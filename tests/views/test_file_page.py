@@ -39,6 +39,8 @@ def test_files_are_found_by_state_run_and_words_and_history_only_by_its_state(si
             )
         files.retire(tx, files.add(tx, "/old.h5", "/", 10, 1, "", 1.0), FileState.REPLACED, "another file")
     assert file_rows(site, Wanted()).total == 3
+    beyond = file_rows(site, Wanted(), start=100, end=200)
+    assert (beyond.rows, beyond.total) == ([], 3)
     assert file_rows(site, Wanted(state="replaced")).total == 1
     assert file_rows(site, Wanted(run="7")).total == 2
     assert file_rows(site, Wanted(words="checksum partial")).total == 1
