@@ -16,6 +16,7 @@ from dqm.ingest.oneshot import Sources, inspect, process
 from dqm.results import FileReport
 from plots.discovery import discover
 from plots.hot_pixels import hottest
+from plots.hydra_delay import delays
 from plots.pixel_map import silent_chips
 from tests.conftest import SAMPLES
 
@@ -117,6 +118,45 @@ def test_physics_content_is_that_of_valid_parity(name: str) -> None:
     assert top.counts[0] == numbers["hottest"]["packets"]
     ties = [label for label, count in zip(top.labels, top.counts, strict=True) if count == top.counts[0]]
     assert numbers["hottest"]["channel"] in ties
+
+
+MONITOR = {TWO_BY_TWO: expected("2x2_a.larpix-monitor.json"), MODULE_FILE: expected("mod0_a.larpix-monitor.json")}
+EDGES = {"Hydra network delay": np.linspace(0, 52_800, 400), "UART synchronization": np.linspace(0, 264, 264)}
+
+
+def drawn(name: str, plot: str, axis: str) -> dict[str, dict]:
+    """Lines of an axis that larpix-monitor drew, by label."""
+    (found,) = [axes for axes in MONITOR[name]["plots"][plot] if axes["xlabel"].startswith(axis)]
+    return {line["label"]: line for line in found["lines"]}
+
+
+@pytest.mark.parametrize("axis", EDGES)
+@pytest.mark.parametrize("name", MONITOR)
+def test_delays_and_phases_are_those_of_larpix_monitor_but_for_packets_read_out_after_a_reset(
+    name: str, axis: str
+) -> None:
+    with open_file(SAMPLES / name) as reader:
+        blocks = list(reader.blocks())
+    groups, delay = (np.concatenate(column) for column in zip(*map(delays, blocks), strict=True))
+    data = [block.data for block in blocks]
+    # its delay of such a packet is below 0 and stands in its first bins: the receipt is a second later
+    reset = np.concatenate([part["receipt_timestamp"] < part["timestamp"] for part in data])
+    phase = axis.startswith("UART")
+    for io_group in (1, 2):  # the only ones that it draws
+        line = drawn(name, "TimestampHistograms", axis)[f"tpc {io_group}"]
+        mine = delay[groups == io_group]
+        theirs = np.where(reset[groups == io_group], 0, mine)
+        theirs = theirs % 264 if phase else theirs
+        assert np.histogram(theirs, EDGES[axis])[0].tolist() == line["y"]
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_syncs_over_time_are_those_of_larpix_monitor(name: str) -> None:
+    syncs, ticks = (leaf(processed(name), "SyncSeries", part) for part in ("syncs", "ticks"))
+    for label, line in drawn(name, "PacmanSyncHistograms", "Timestamp packet").items():
+        io_group = int(label.split(":")[0].removeprefix("io_group "))
+        assert syncs.counts[:, io_group].sum() == len(line["y"])
+        assert ticks.counts[:, io_group].sum() == sum(line["y"])
 
 
 @pytest.mark.parametrize(("packets", "raw"), PAIRS.items(), ids=PAIRS.values())

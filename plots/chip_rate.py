@@ -1,0 +1,76 @@
+"""Data rate of each chip; chips that send too much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from plots.base import KeyedCounts, LiveTime, MergeablePlot, Packets, State, Trend
+from plots.drawing import axes, say
+
+WARN_HZ, ALARM_HZ = 100, 1000  # pacmon, tile boards
+CHANNELS_PER_TILE = 4  # io_channels that read a tile
+
+
+class ChipRate(MergeablePlot):
+    title = "Data rate of each chip"
+    group = "Rates"
+    fields = ("packet_type", "valid_parity", "io_group", "io_channel", "chip_id", "timestamp")
+
+    def count(self, packets: Packets) -> Mapping[str, Any]:
+        data = packets.data
+        # the network of a tile may read a chip out through another of its four io_channels: they are one
+        tile = (data["io_channel"].astype(np.int64) - 1) // CHANNELS_PER_TILE + 1
+        keys = (data["io_group"].astype(np.int64) << 8 | tile) << 8 | data["chip_id"]
+        return {"chips": KeyedCounts.of(keys), "live": LiveTime.of(packets)}
+
+    def draw(self, state: State, fig: go.Figure) -> None:
+        axes(fig, x="chip [id]", y="io_group-tile", type="category", showgrid=False, autorange="reversed")
+        chips = state["chips"]
+        if not len(chips.keys):
+            say(fig, "No data packets yet")
+            return
+        rates = _rates(state)
+        if not np.isfinite(rates).any():
+            say(fig, "Live time below 1 s: no rates yet")
+            return
+        tiles, row = np.unique(chips.keys >> 8, return_inverse=True)
+        ids, column = np.unique(chips.keys & 255, return_inverse=True)
+        grid = np.full((len(tiles), len(ids)), np.nan, np.float32)
+        grid[row, column] = rates
+        fig.add_trace(
+            go.Heatmap(
+                x=ids,
+                y=[f"{tile >> 8}-{tile & 255} " for tile in tiles.tolist()],  # a category, not a number on an axis
+                z=grid,
+                colorscale="Viridis",
+                zmin=0,
+                # one chip that sends without end must not turn all others into one colour
+                zmax=float(np.nanquantile(grid, 0.995)) or 1.0,
+                hoverongaps=False,
+                hovertemplate="io_group-tile %{y}, chip %{x}<br>%{z:.4g} Hz<extra></extra>",
+                colorbar={"title": {"text": "rate [Hz]", "side": "right"}, "thickness": 12},
+            )
+        )
+
+    def trends(self, state: State) -> dict[str, Trend]:
+        rates = _rates(state)
+        known = rates[np.isfinite(rates)]
+        reason = "live time below 1 s" if len(rates) else "no data packets"
+        busy = int(np.count_nonzero(known > WARN_HZ)) if len(known) else None
+        return {
+            "max_chip_rate_hz": Trend(
+                known.max() if len(known) else None, "Hz", warn=(None, WARN_HZ), alarm=(None, ALARM_HZ), reason=reason
+            ),
+            "busy_chips": Trend(busy, "chips", reason=reason),
+            "active_chips": Trend(len(rates), "chips"),
+        }
+
+
+def _rates(state: State) -> np.ndarray:
+    """Rate of each chip that was seen [Hz], shape (n_chip,); nan where the live time is too short to tell."""
+    chips = state["chips"]
+    return state["live"].per_second(chips.counts, chips.keys >> 16)
