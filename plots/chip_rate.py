@@ -21,11 +21,7 @@ class ChipRate(MergeablePlot):
     fields = ("packet_type", "valid_parity", "io_group", "io_channel", "chip_id", "timestamp")
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
-        data = packets.data
-        # the network of a tile may read a chip out through another of its four io_channels: they are one
-        tile = (data["io_channel"].astype(np.int64) - 1) // CHANNELS_PER_TILE + 1
-        keys = (data["io_group"].astype(np.int64) << 8 | tile) << 8 | data["chip_id"]
-        return {"chips": KeyedCounts.of(keys), "live": LiveTime.of(packets)}
+        return {"chips": _chips(packets.data), "live": LiveTime.of(packets)}
 
     def draw(self, state: State, fig: go.Figure) -> None:
         axes(fig, x="chip [id]", y="io_group-tile", type="category", showgrid=False, autorange="reversed")
@@ -68,6 +64,22 @@ class ChipRate(MergeablePlot):
             "busy_chips": Trend(busy, "chips", reason=reason),
             "active_chips": Trend(len(rates), "chips"),
         }
+
+
+def _chips(data: Packets) -> KeyedCounts:
+    """Packets of each chip, by ``(io_group << 8 | tile in the io_group) << 8 | chip_id``.
+
+    A block has few io_channels: its chips are counted in a small array, which is many times faster than sorting their keys.
+    """
+    channel = data["io_group"].astype(np.uint16) << 8 | data["io_channel"]
+    seen = np.flatnonzero(np.bincount(channel, minlength=1 << 16))
+    # the network of a tile may read a chip out through another of its four io_channels: they are one
+    tiles, place = np.unique(seen >> 8 << 8 | ((seen & 255) + 3) // CHANNELS_PER_TILE, return_inverse=True)
+    row = np.zeros(1 << 16, np.int32)
+    row[seen] = place
+    counts = np.bincount(row[channel] << 8 | data["chip_id"], minlength=len(tiles) << 8)
+    occupied = np.flatnonzero(counts)
+    return KeyedCounts(tiles[occupied >> 8] << 8 | occupied & 255, counts[occupied].astype(np.int64), len(channel))
 
 
 def _rates(state: State) -> np.ndarray:

@@ -33,7 +33,9 @@ from plots.discovery import fault_of
 
 UNIT_IN_BRACKETS = re.compile(r"\[.+\]")
 # Words that are units themselves: an axis of counts, of a rate or of a share, a time, a list of names.
-UNIT_WORDS = ("packets", "events", "hits", "syncs", "triggers", "/s", "fraction", "/ all", "UTC", "io_group", "count")
+UNIT_WORDS = (
+    "packets", "events", "hits", "syncs", "triggers", "channels", "/s", "fraction", "/ all", "UTC", "io_group", "count",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

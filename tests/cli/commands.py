@@ -13,15 +13,23 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PLOTS = {
+    "AdcMeans",
     "AdcSpectrum",
+    "ChipRate",
     "FifoFlags",
     "HotPixels",
+    "HydraDelay",
     "IoGroupRate",
+    "LiveSpans",
     "PacketRate",
+    "PacketTypes",
     "ParityErrors",
     "PixelMap",
+    "SilentChannels",
     "SyncDt",
+    "SyncSeries",
     "TileRate",
+    "UartPhase",
 }
 
 
