@@ -21,6 +21,7 @@ import plotly.graph_objects as go
 from dqm.formats.clock import BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.packets import Packets
+from plots.options import Options
 from plots.state import Extent, Increment, KeyedCounts, LiveTime, Scatter, Series, State, WrongState, tally
 
 __all__ = [
@@ -137,6 +138,12 @@ class Plot:
     """Heading under which a run page shows it: Rates, Data quality, Charge, Timing, or one of your own."""
     log_switch: ClassVar[bool] = False
     """Whether the page offers a logarithmic vertical axis."""
+    options: ClassVar[Options] = Options()
+    """What the settings say to built-in plots."""
+    uses: ClassVar[tuple[str, ...]] = ()
+    """Options that its numbers depend on."""
+    unable: ClassVar[str] = ""
+    """Why no file can feed it, such as an option that cannot be used."""
 
     @property
     def name(self) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dqm.formats.clock import BlockClock, ClockState
+from dqm.formats.clock import BlockClock, ClockState, trigger_key
 from dqm.formats.columns import PacketType
+from dqm.formats.triggers import ALL_GROUPS, Recent, Stretch, beside_triggers
 
 DERIVED = ("unix_time", "time_ticks", "tile", "pixel")
 """Columns that the reader adds to those of the file."""
@@ -43,10 +44,19 @@ class Packets:
         self.first_row = first_row
         self.source: tuple[np.ndarray, BlockClock] | None = None
         """The rows and the clock that the columns are made of, where there are such."""
+        self.recent: Recent | None = None
+        """What stands before them in the file, where that is known."""
 
     @classmethod
-    def of_rows(cls, rows: np.ndarray, clock: BlockClock, detector: Any = None, first_row: int = 0) -> Packets:
-        """A block of the rows of a file (columns of today) with their clock."""
+    def of_rows(
+        cls,
+        rows: np.ndarray,
+        clock: BlockClock,
+        detector: Any = None,
+        first_row: int = 0,
+        recent: Recent | None = None,
+    ) -> Packets:
+        """A block of the rows of a file (columns of today) with their clock, and what stands before it."""
         names = (*(rows.dtype.names or ()), *(DERIVED if detector is not None else DERIVED[:2]))
 
         def column(name: str) -> np.ndarray:
@@ -57,7 +67,7 @@ class Packets:
             return np.ascontiguousarray(rows[name])
 
         packets = cls(column, names, len(rows), detector, first_row)
-        packets.source = (rows, clock)
+        packets.source, packets.recent = (rows, clock), recent
         return packets
 
     def __len__(self) -> int:
@@ -123,6 +133,74 @@ class Packets:
 
         return self.once("data", select)
 
+    def beside_triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
+        """Data packets within 1 ms after a trigger (0.2 ms before it), with the column ``trigger_ticks`` since it.
+
+        Of triggers of one io_group or of all, with this bit set; see formats.triggers. They may stand in earlier blocks:
+        each pair of packet and trigger is given in the block in which the later one of them stands. Beside the columns of
+        the file there are ``time_ticks`` and those of the detector.
+        """
+
+        def find() -> Packets:
+            recent = Recent() if not len(self) else self.recent
+            if recent is None:
+                raise ValueError("what stands before these packets is not known: ask the packets that count() is given")
+            beside = beside_triggers(recent, self.stretch, io_group, bit)
+            derived = {"time_ticks": beside.times, "trigger_ticks": beside.since}
+            names = (*(name for name in self._names if name != "unix_time"), "trigger_ticks")
+
+            def column(name: str) -> np.ndarray:
+                return derived[name] if name in derived else beside.column(name)
+
+            return Packets(column, names, len(beside.since), self.detector, self.first_row)
+
+        return self.once(("beside_triggers", io_group, bit), find)
+
+    def triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
+        """The trigger words of one io_group or of all with this bit, with ``interval_ticks`` since the one before.
+
+        That is the one that the same io_group sent before in the file; -1 for its first.
+        """
+
+        def find() -> Packets:
+            words = self.of_type(PacketType.TRIGGER)
+            words = words.select(words["trigger_type"] >> bit & 1 == 1)
+            if io_group != ALL_GROUPS:
+                words = words.select(words["io_group"] == io_group)
+            groups, times = words["io_group"], words["time_ticks"]
+            interval = np.full(len(words), -1, np.int64)
+            before = self.source[1].before.triggers if self.source is not None else {}
+            for group in np.unique(groups).tolist():
+                own = np.flatnonzero(groups == group)
+                interval[own[1:]] = np.diff(times[own])
+                if (last := before.get(trigger_key(group, bit))) is not None:
+                    interval[own[0]] = times[own[0]] - last
+            columns = (*self._names, "interval_ticks")
+            return Packets(
+                lambda name: interval if name == "interval_ticks" else words[name], columns, len(words), self.detector
+            )
+
+        return self.once(("triggers", io_group, bit), find)
+
+    def first_told(self, io_group: int = ALL_GROUPS, bit: int = 1) -> int:
+        """How many triggers these packets tell of that none before them told of (rule 1 of formats.triggers)."""
+        if not len(self):
+            return 0
+        assert self.recent is not None, "only of a block"
+        return len(self.stretch.kept(io_group, bit, self.recent.stretches)[0])
+
+    @property
+    def stretch(self) -> Stretch:
+        """These packets as what the next ones look back on, with their times if somebody worked them out."""
+
+        def make() -> Stretch:
+            assert self.source is not None
+            return Stretch(self.first_row, *self.source)
+
+        stretch = self.once("stretch", make)
+        stretch.times = self._cache.get("time_ticks")
+        return stretch
+
     @property
     def timeline(self) -> list[tuple[int, np.ndarray]]:
         """For each io_group its times [ticks] in file order, of all rows whose counter can be trusted.
@@ -151,10 +229,11 @@ def cut(
     rows: np.ndarray, sizes: Iterable[int] = (), detector: Any = None, clock: ClockState | None = None
 ) -> Iterator[Packets]:
     """The rows in blocks of the given sizes, what is left in a last one, with times carried over the edges."""
-    state = clock or ClockState()
+    state, recent = clock or ClockState(), Recent()
     start = 0
     for size in [*sizes, len(rows)]:
         stop = min(start + size, len(rows))
         block = BlockClock(rows[start:stop], state)
-        yield Packets.of_rows(rows[start:stop], block, detector, start)
-        start, state = stop, block.after
+        packets = Packets.of_rows(rows[start:stop], block, detector, start, recent)
+        yield packets
+        start, state, recent = stop, block.after, recent.then(packets.stretch)

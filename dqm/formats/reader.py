@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from dqm.formats.hdf5 import (
 from dqm.formats.identify import FileKind, attribute_of, kind_by_head, kind_of
 from dqm.formats.names import NameParts, parse_name
 from dqm.formats.packets import DERIVED, Packets
+from dqm.formats.triggers import LOOK_ROWS, Recent, Stretch
 from dqm.formats.trust import Messages, rows_of
 
 BLOCK_ROWS = 65_536
@@ -70,9 +72,21 @@ class Cursor:
     """Chunks, or blocks of messages, before it that cannot be read: reading gives up after so many."""
     cut_short: int = 0
     """Raw files: messages before `message` that are cut short."""
+    marks: tuple[Cursor, ...] = field(default=(), compare=False)
+    """Earlier places, the first 2 LOOK_ROWS before it: from there the rows that triggers look back on are read again."""
+
+    def then(self, later: Cursor) -> Cursor:
+        """`later`, a place further on in the same reading, with the marks that it needs."""
+        marks = self.marks or (replace(self, marks=()),)
+        if later.row >= marks[-1].row + LOOK_ROWS:
+            marks = (*marks, replace(later, marks=()))
+        while len(marks) > 1 and marks[1].row <= later.row - 2 * LOOK_ROWS:
+            marks = marks[1:]
+        return replace(later, marks=marks)
 
     def to_json(self) -> dict:
-        return {
+        marks = {"marks": [mark.to_json() for mark in self.marks]} if self.marks else {}
+        return marks | {
             "row": self.row,
             "clock": self.clock.to_json(),
             "message": self.message,
@@ -85,7 +99,8 @@ class Cursor:
     def from_json(cls, data: dict) -> Cursor:
         clock = ClockState.from_json(data["clock"])
         counts = int(data.get("damaged", 0)), int(data.get("cut_short", 0))  # cursors of old have none
-        return cls(int(data["row"]), clock, int(data["message"]), int(data["rows_into_message"]), *counts)
+        marks = tuple(cls.from_json(mark) for mark in data.get("marks", ()))
+        return cls(int(data["row"]), clock, int(data["message"]), int(data["rows_into_message"]), *counts, marks)
 
 
 def join_faults(before: Iterable[str], now: Iterable[str]) -> list[str]:
@@ -170,16 +185,39 @@ class Reader(ABC):
         self.cursor = start if isinstance(start, Cursor) else Cursor()
         self.stopped = False
         self._damaged = self._damaged or self.cursor.damaged > 0 or self.cursor.cut_short > 0
+        began = self.cursor
+        recent = Recent((), lambda: self._read_again(began)) if began.marks else Recent()
         for rows, after in self._pieces(goal):
             clock = BlockClock(rows, self.cursor.clock)
             first = self.cursor.row
-            self.cursor = replace(
-                self.cursor, row=first + len(rows), clock=clock.after, message=after[0], rows_into_message=after[1]
+            self.cursor = self.cursor.then(
+                replace(
+                    self.cursor, row=first + len(rows), clock=clock.after, message=after[0], rows_into_message=after[1]
+                )
             )
+            packets = Packets.of_rows(rows, clock, self.detector, first, recent)
             if first >= goal and len(rows):
-                packets = Packets.of_rows(rows, clock, self.detector, first)
                 yield packets
-                packets.forget()
+            recent = recent.then(packets.stretch)
+            packets.forget()
+
+    def _read_again(self, until: Cursor) -> list[Stretch]:
+        """The rows from the first mark of a cursor up to it, once more; nothing is said of what is damaged among them."""
+        again, stretches = self._twin(), []
+        for packets in again.blocks(until.marks[0]):
+            assert packets.source is not None
+            rows, clock = packets.source
+            if packets.first_row < until.row:
+                stretches.append(Stretch(packets.first_row, rows[: until.row - packets.first_row], clock))
+            if again.cursor.row >= until.row:
+                break
+        return stretches
+
+    def _twin(self) -> Reader:
+        """Another reader of the same open file, which leaves this one as it is."""
+        again = copy(self)
+        again.faults = []
+        return again
 
     def sample(self) -> Packets:
         """Some thousand packets from the start, the middle and the end, to match ids by; their times mean nothing."""
@@ -363,6 +401,11 @@ class PacketReader(Reader):
                 pass
         return rows_of(self._dset, start, stop)
 
+    def _twin(self) -> Reader:
+        again = copy(self)
+        again.faults, again._ahead, again.rows = [], None, None  # for some rows none are decompressed ahead
+        return again
+
     def close(self) -> None:
         if self._ahead is not None:
             self._ahead.close()
@@ -459,7 +502,9 @@ class RawReader(Reader):
                     self._fault(f"gave up after {damaged} damaged blocks")
                     break
                 at, skip = stop, 0
-                self.cursor = Cursor(row, self.cursor.clock, at, 0, damaged, short)
+                self.cursor = replace(
+                    self.cursor, row=row, message=at, rows_into_message=0, damaged=damaged, cut_short=short
+                )
                 continue
             for first, last in _portions(payloads):
                 rows, starts, _ = words.decode(payloads[first:last], io_groups[first:last])

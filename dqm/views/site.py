@@ -123,4 +123,4 @@ def open_site(settings: Settings, store: Store) -> Site:
     """The site over a store; its cache lies in the data directory (on a local disk: it is SQLite)."""
     directory = Path(settings.data.directory) / "cache"
     cache = diskcache.Cache(str(directory), size_limit=settings.retention.figures_mb * 2**20)
-    return Site(settings, store, cache, Shelf(settings.plots.paths, Limits.of(settings.plots)))
+    return Site(settings, store, cache, Shelf(settings.plots.paths, Limits.of(settings.plots), settings.plots))

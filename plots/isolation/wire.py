@@ -144,6 +144,10 @@ class LazyClock:
             self._clock = BlockClock(self.rows, ClockState.from_json(self._before))  # type: ignore[assignment]
         return self._clock
 
+    @property
+    def before(self) -> ClockState:
+        return self._ready().before
+
     def unix_time(self) -> np.ndarray:
         return self._ready().unix_time()
 
