@@ -146,7 +146,7 @@ def _draw(
     _note(fig, known or f"no edge: {whole.reason}", 0.98)
     shown_us = AFTER_TICKS / 10
     if state.detector is not None:
-        shown_us = 1.5 * _drift_us(state, HALF_FIELD_MM_PER_US)
+        shown_us = 1.8 * _drift_us(state, HALF_FIELD_MM_PER_US)
         for velocity, field in ((NOMINAL_MM_PER_US, "nominal field"), (HALF_FIELD_MM_PER_US, "half the field")):
             limit(fig, _drift_us(state, velocity), f"full drift at {field}", "x")
     fig.update_layout(xaxis_range=[-shown_us / 8, shown_us])

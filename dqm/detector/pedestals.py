@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,8 +153,8 @@ def _mv(text: str, entry: Any, bad: Callable[[str], BadPedestals]) -> float:
     value = entry["pedestal_mv"]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise bad(f"has pedestal_mv {_short(value)} for key {_short(text)}, expected a number")
-    if not (math.isfinite(value) and 0 <= value <= MAX_MV):
-        raise bad(f"has pedestal_mv {value:g} for key {_short(text)}, expected 0 to {MAX_MV:,.0f} mV")
+    if not 0 <= value <= MAX_MV:
+        raise bad(f"has pedestal_mv {_short(value)} for key {_short(text)}, expected 0 to {MAX_MV:,.0f} mV")
     return float(value)
 
 

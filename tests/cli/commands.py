@@ -29,6 +29,9 @@ PLOTS = {
     "SyncDt",
     "SyncSeries",
     "TileRate",
+    "TriggerCharge",
+    "TriggerIntervals",
+    "TriggerPackets",
     "UartPhase",
 }
 

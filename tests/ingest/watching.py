@@ -42,7 +42,7 @@ class Site:
 
     def __init__(
         self, folder: Path, *, store: Store | None = None, plugins: Iterable[Path] = (),
-        executor: Executor | None = None, **ingest: Any,
+        pedestals: Path | None = None, executor: Executor | None = None, **ingest: Any,
     ):  # fmt: skip
         self.folder = folder
         self.root = folder / "data"
@@ -51,7 +51,7 @@ class Site:
         self.settings = Settings(
             data={"directory": folder / "state"},
             ingest={"roots": roots, "watch": "poll", **ingest},
-            plots={"paths": list(plugins)},
+            plots={"paths": list(plugins), "pedestal_file": pedestals},
         )
         self.store = store or open_store(f"sqlite:///{folder}/larboard.sqlite", folder / "states")
         self.clock = Clock()
@@ -62,7 +62,8 @@ class Site:
         """A watch as after a kill and a restart: it knows nothing but the store, and the lease of the old one is over."""
         if isinstance(self.clock, Clock):
             self.clock.now += 20
-        shelf = Shelf(self.settings.plots.paths, Limits.of(self.settings.plots))
+        plots = self.settings.plots
+        shelf = Shelf(plots.paths, Limits.of(plots), plots)
         return Watch(self.store, self.settings, Sources(), shelf, self.clock, self.executor)
 
     def scan(self) -> None:
