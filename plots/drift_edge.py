@@ -67,10 +67,12 @@ def drift_edge(values: np.ndarray, what: str = "packets", fewest: float = FEWEST
     first, last = end - CELL, end + CELL
     level = values[first - NEAR_CELLS * CELL : first].mean() - outside
     cells = _cells(values[begin:first])
+    if level <= 0 or not cells.any():
+        return Edge(None, reason=f"{what} come in bursts, not over a whole drift; it takes more triggers")
     scatter = float(cells.std(ddof=1) / cells.mean())
     # the last cell and the level before it scatter as cells do; and the fewer tracks, the wider the gap behind the last one
     error = BIN_US * CELL * float(np.hypot(scatter * np.sqrt(1 + 1 / NEAR_CELLS), scatter**2))
-    if level <= 0 or error > MAX_ERROR_US:
+    if error > MAX_ERROR_US:
         return Edge(None, reason=f"the edge is known to {error:.0f} us only; it takes more triggers")
     area = (values[first:last] - outside).sum() / level
     return Edge((first - TRIGGER + area) * BIN_US, error)
@@ -82,19 +84,23 @@ def _cells(values: np.ndarray) -> np.ndarray:
 
 
 def _box(values: np.ndarray) -> tuple[int, int]:
-    """Bins [begin, end) whose mean differs so from that of the others that least is left of the squares."""
+    """Bins [begin, end) whose mean differs so from that of the others that least is left of the squares.
+
+    First in whole cells, then bin by bin around what that gave.
+    """
+    cells = np.arange(0, BINS + 1, CELL)
+    first, last = (TRIGGER + round(us / BIN_US) for us in (EARLIEST_START_US, LATEST_START_US))
+    begin, end = _best(values, cells[(cells >= first) & (cells < last)], cells[(cells > TRIGGER) & (cells < BINS)])
+    near = np.arange(-CELL, CELL + 1)
+    return _best(values, np.clip(begin + near, 0, BINS - 1), np.clip(end + near, 1, BINS - 1))
+
+
+def _best(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[int, int]:
+    """The best of all boxes that begin at one of `begin` and end before one of `end`."""
     total = np.concatenate([[0.0], np.cumsum(values)])
-    begin = TRIGGER + np.arange(round(EARLIEST_START_US / BIN_US), round(LATEST_START_US / BIN_US))[:, None]
-    end = np.arange(TRIGGER, BINS)[None, :]
-    length = end - begin
-    inside = total[end] - total[begin]
-    mean_in = inside / np.maximum(length, 1)
-    mean_out = (total[-1] - inside) / (BINS - length)
-    gain = np.where(
-        (length >= SHORTEST_US / BIN_US) & (mean_in > mean_out),
-        length * (BINS - length) * (mean_in - mean_out) ** 2,
-        -1.0,
-    )
-    best = int(np.argmax(gain))
-    row, column = np.unravel_index(best, gain.shape)
-    return int(begin[row, 0]), int(end[0, column])
+    length = end[None, :] - begin[:, None]
+    inside = total[end][None, :] - total[begin][:, None]
+    rise = inside / np.maximum(length, 1) - (total[-1] - inside) / (BINS - length)
+    gain = np.where((length >= SHORTEST_US / BIN_US) & (rise > 0), length * (BINS - length) * rise**2, -1.0)
+    row, column = np.unravel_index(int(np.argmax(gain)), gain.shape)
+    return int(begin[row]), int(end[column])

@@ -207,8 +207,10 @@ class Reader(ABC):
         for packets in again.blocks(until.marks[0]):
             assert packets.source is not None
             rows, clock = packets.source
-            if packets.first_row < until.row:
-                stretches.append(Stretch(packets.first_row, rows[: until.row - packets.first_row], clock))
+            if again.cursor.row > until.row:  # a file that grew has more behind the cursor than it had then
+                rows = rows[: max(until.row - packets.first_row, 0)]
+                clock = BlockClock(rows, clock.before)
+            stretches.append(Stretch(packets.first_row, rows, clock))
             if again.cursor.row >= until.row:
                 break
         return stretches

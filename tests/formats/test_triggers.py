@@ -106,6 +106,14 @@ def test_the_interval_to_the_trigger_before_is_kept_over_all_cuts(rows: np.ndarr
     ] == expected
 
 
+def test_the_trigger_before_may_stand_in_any_block_before() -> None:
+    told = packets_of(4, packet_type=7, trigger_type=[2, 2, 1, 2], io_group=[1, 2, 1, 1], timestamp=[10, 50, 70, 100])
+    for sizes in ([], [1, 1, 0, 1], [2], [3]):
+        found = [ticks for block in cut(told, sizes) for ticks in block.triggers()["interval_ticks"].tolist()]
+        assert found == [-1, -1, 90]
+    assert [block.triggers(2)["interval_ticks"].tolist() for block in cut(told, [1])] == [[], [-1]]
+
+
 def a_run(n: int = 20_000) -> np.ndarray:
     """Windows of 20 ms of four io_groups one after the other, a trigger of io_group 3 in every second one."""
     random = np.random.default_rng(3)
@@ -208,6 +216,47 @@ def test_one_trigger_told_by_two_io_groups_counts_once_unless_one_is_asked_for()
     (block,) = cut(np.concatenate([told, data]))
     assert (found_in(block), block.first_told()) == ([(2, 0, 97)], 1)
     assert (found_in(block, 2), block.first_told(2)) == ([(2, 0, 100)], 1)
+
+
+def test_a_trigger_that_an_earlier_block_told_of_is_not_told_again() -> None:
+    told = packets_of(3, packet_type=7, trigger_type=2, io_group=[1, 2, 1], timestamp=[100_003, 100_000, 101_500])
+    data = packets_of(1, io_group=2, valid_parity=1, timestamp=101_600)
+    for sizes in ([], [1], [1, 1, 1], [2]):
+        blocks = list(cut(np.concatenate([told, data]), sizes))
+        assert sum(block.first_told() for block in blocks) == 2
+        assert sorted(pair for block in blocks for pair in found_in(block)) == [(2, 0, 100), (2, 0, 1_597)]
+
+
+def test_the_window_is_closed_before_the_trigger_and_open_behind() -> None:
+    trigger = packets_of(1, packet_type=7, trigger_type=2, io_group=1, timestamp=50_000)
+    since = [-BEFORE_TICKS - 1, -BEFORE_TICKS, 0, AFTER_TICKS - 1, AFTER_TICKS]
+    data = packets_of(5, io_group=1, valid_parity=1, timestamp=[50_000 + ticks for ticks in since])
+    for rows in ([trigger, data], [data, trigger]):
+        (block,) = cut(np.concatenate(rows))
+        assert [ticks for _, _, ticks in found_in(block)] == since[1:4]
+
+
+def test_a_file_that_grows_gives_the_same_pairs(tmp_path: Path, small: int) -> None:
+    """Each leg ends in the middle of what a later one reads again at once."""
+    path = tmp_path / "raw_2022_02_09_17_23_09_CET.h5"
+    random, ones, cursor, found, parts = np.random.default_rng(6), np.ones(25, np.uint8), Cursor(), [], []
+    with RawWriter(path, swmr=True) as writer:
+        for window in range(24):
+            stamps = window * 200_000 + np.sort(random.integers(90_000, 110_000, 25))
+            bits = words.encode_bits({"timestamp": stamps, "dataword": random.integers(0, 256, 25)})
+            word = [words.data_words(ones, stamps + 500, bits)]
+            if window % 3 == 1:  # after the packets of another io_group at the same time
+                word.append(words.signal_words(words.TRIGGER_WORD, ones[:1] * 2, ones[:1] * 0, stamps[:1] - 200_000))
+            writer.write([words.message(1_700_000_000, np.concatenate(word))], np.array([window % 2 + 1]))
+            with open_file(path) as leg:
+                for block in leg.blocks(cursor):
+                    found += found_in(block)
+                    parts.append(block.source[0])  # type: ignore[index]
+                cursor = Cursor.from_json(json.loads(json.dumps(leg.cursor.to_json())))
+    pairs, kept = one_by_one(np.concatenate(parts), small)
+    assert len(kept) == 8
+    assert len(pairs) > 100
+    assert sorted(found) == pairs
 
 
 def test_what_stands_too_far_from_its_trigger_in_the_file_is_missed() -> None:

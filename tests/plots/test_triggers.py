@@ -76,7 +76,8 @@ def test_bursts_and_noise_do_not_move_the_edge() -> None:
         (np.full(BINS, 1000.0), "0 packets more"),
         (np.random.default_rng(3).poisson(5000, BINS), "do not stand out after the triggers"),
         (np.where(np.arange(BINS) > TRIGGER, 50, 0), "go on to the end of the window of 1,000 us"),
-        (histogram(np.repeat([5.0, 80.0, 185.0], 200)), "the edge is known to"),
+        (histogram(np.add.outer([0, 30, 62, 75, 120, 172], np.linspace(0, 12, 100)).ravel()), "the edge is known to"),
+        (histogram(np.full(1000, 150.0)), "come in bursts, not over a whole drift"),
         (
             histogram(np.append(np.linspace(0, 185, 3000), np.repeat([400.0, 403.0], 200))),
             "come in bursts behind the edge, too",
@@ -87,6 +88,18 @@ def test_without_an_edge_there_is_a_reason(values: np.ndarray, reason: str) -> N
     edge = drift_edge(values)
     assert edge.us is None
     assert reason in edge.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_in_the_bins_there_is_an_edge_or_a_reason(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    for _ in range(300):
+        values = np.zeros(BINS)
+        for _ in range(random.integers(1, 6)):
+            begin = random.integers(0, BINS)
+            values[begin : begin + random.integers(1, 200)] += random.integers(-50, 1000)
+        edge = drift_edge(values)
+        assert np.isfinite(edge.us) if edge.us is not None else edge.reason
 
 
 def test_a_few_tracks_make_no_edge_that_is_far_off_and_sure_of_it() -> None:
