@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dqm.formats.columns import TICKS_PER_SECOND
-from plots.base import Extent, LiveTime, MergeablePlot, Packets, State, Trend, tally
+from plots.base import Extent, LiveTime, MergeablePlot, Packets, Scatter, State, Trend, tally
 from plots.drawing import axes, colour, say, steps
 
 GROUPS = 256
@@ -17,6 +17,7 @@ PER_DECADE = 50
 DECADES = 9
 """From one tick of 0.1 us to 100 s."""
 BINS = PER_DECADE * DECADES
+"""And one for all beyond."""
 LONGEST_S = 10
 
 
@@ -33,7 +34,7 @@ class TriggerIntervals(MergeablePlot):
         later = ticks > 0
         place = np.minimum(np.log10(ticks[later]) * PER_DECADE, BINS).astype(np.int64)
         return {
-            "intervals": tally((GROUPS, BINS + 1), groups[later], place),  # the last bin: all beyond
+            "intervals": Scatter(GROUPS * (BINS + 1), groups[later].astype(np.int64) * (BINS + 1) + place),
             "ticks": tally((BINS + 1,), place, weights=ticks[later]),
             "extent": Extent.of(GROUPS, groups[later], ticks[later]),
             "triggers": tally((GROUPS,), groups),
@@ -42,7 +43,7 @@ class TriggerIntervals(MergeablePlot):
 
     def draw(self, state: State, fig: go.Figure) -> None:
         axes(fig, x="time since the trigger before [s]", y="triggers per bin of 5 %")
-        intervals = state["intervals"]
+        intervals = by_group(state)
         if not intervals.any():
             say(fig, "No two triggers of one io_group yet")
             return
@@ -66,6 +67,11 @@ class TriggerIntervals(MergeablePlot):
         }
 
 
+def by_group(state: State) -> np.ndarray:
+    """Intervals by io_group and bin, shape (256, BINS + 1)."""
+    return state["intervals"].reshape(GROUPS, BINS + 1)
+
+
 def middles() -> np.ndarray:
     """Middle of each bin [s], shape (BINS + 1,); of the last its lower edge."""
     return 10 ** ((np.append(np.arange(BINS) + 0.5, BINS)) / PER_DECADE) / TICKS_PER_SECOND
@@ -73,7 +79,7 @@ def middles() -> np.ndarray:
 
 def median_s(state: State) -> float | None:
     """Mean of the intervals in the bin that holds the median [s]; None without any."""
-    counts = state["intervals"].sum(axis=0)
+    counts = by_group(state).sum(axis=0)
     total = np.cumsum(counts)
     place = int(np.searchsorted(total, (total[-1] + 1) // 2))
     return int(state["ticks"][place]) / int(counts[place]) / TICKS_PER_SECOND if total[-1] else None
