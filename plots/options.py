@@ -7,10 +7,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dqm.detector.pedestals import BadPedestals, Calibration, load_pedestals
+import numpy as np
 
 if TYPE_CHECKING:
+    from dqm.detector.pedestals import Pedestals
     from plots.base import Plot
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns ADC counts into charge. Defaults are those of the 2x2."""
+
+    v_ref_mv: float = 1568.0
+    v_cm_mv: float = 478.1
+    gain_mv_per_ke: float = 4.522
+    pedestal_mv: float = 580.0
+    """Of channels that the file does not have, or of all without one."""
+    pedestals: Pedestals | None = field(default=None, compare=False, repr=False)
+
+    def electrons(self, packets: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Charge of each packet [e-], rounded, int64, and whether its pedestal was measured; each shape (n,)."""
+        pedestal, known = np.full(len(packets), self.pedestal_mv), np.zeros(len(packets), bool)
+        if self.pedestals is not None:
+            pedestal, known = self.pedestals.of(packets, self.pedestal_mv)
+        mv = packets["dataword"] / 256 * (self.v_ref_mv - self.v_cm_mv) + self.v_cm_mv - pedestal
+        return np.rint(mv / self.gain_mv_per_ke * 1000).astype(np.int64), known
 
 
 @dataclass(frozen=True)
@@ -33,6 +54,8 @@ class Options:
         constants = {name: getattr(settings, name) for name in names}
         path, digest, problem, pedestals = settings.pedestal_file, "", "", None
         if path is not None:
+            from dqm.detector.pedestals import BadPedestals, load_pedestals  # plug-in processes start without it
+
             try:
                 pedestals, digest = load_pedestals(Path(path), settings.pedestal_keys)
                 digest = f"{settings.pedestal_keys} {digest}"

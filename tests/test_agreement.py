@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from dqm.detector import Library
-from dqm.detector.pedestals import Calibration
 from dqm.formats import open_file
 from dqm.formats.packets import Packets, cut
 from dqm.formats.triggers import Recent
@@ -21,6 +20,7 @@ from dqm.results import FileReport
 from plots.discovery import discover
 from plots.hot_pixels import hottest
 from plots.hydra_delay import delays
+from plots.options import Calibration
 from plots.pixel_map import silent_chips
 from tests.conftest import SAMPLES
 

@@ -1,11 +1,11 @@
-"""Pedestals of single channels from the JSON files of the field, and the charge of an ADC count."""
+"""Pedestals of single channels from the JSON files of the field."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,26 +83,6 @@ class Pedestals:
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         known = self.keys[at] == wanted
         return np.where(known, self.mv[at], default_mv), known
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What turns ADC counts into charge. Defaults are those of the 2x2."""
-
-    v_ref_mv: float = 1568.0
-    v_cm_mv: float = 478.1
-    gain_mv_per_ke: float = 4.522
-    pedestal_mv: float = 580.0
-    """Of channels that the file does not have, or of all without one."""
-    pedestals: Pedestals | None = field(default=None, compare=False, repr=False)
-
-    def electrons(self, packets: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Charge of each packet [e-], rounded, int64, and whether its pedestal was measured; each shape (n,)."""
-        pedestal, known = np.full(len(packets), self.pedestal_mv), np.zeros(len(packets), bool)
-        if self.pedestals is not None:
-            pedestal, known = self.pedestals.of(packets, self.pedestal_mv)
-        mv = packets["dataword"] / 256 * (self.v_ref_mv - self.v_cm_mv) + self.v_cm_mv - pedestal
-        return np.rint(mv / self.gain_mv_per_ke * 1000).astype(np.int64), known
 
 
 def load_pedestals(path: Path, scheme: str) -> tuple[Pedestals, str]:

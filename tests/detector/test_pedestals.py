@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from dqm.detector import demo_detector
-from dqm.detector.pedestals import SCHEMES, BadPedestals, Calibration, load_pedestals
+from dqm.detector.pedestals import SCHEMES, BadPedestals, load_pedestals
 from dqm.formats.packets import cut
+from plots.options import Calibration
 from tests.conftest import SAMPLES, packets_of
 
 # io_group 3, io_channel 7 (the second tile of its plane), chip 42, channel 63
