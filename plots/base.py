@@ -18,15 +18,15 @@ from typing import Any, ClassVar
 import numpy as np
 import plotly.graph_objects as go
 
-from dqm.formats.clock import BlockClock, ClockState
-from dqm.formats.columns import PACKET_DTYPE
-from dqm.formats.packets import Packets
+from dqm.formats.about import About
+from dqm.formats.packets import Packets, no_packets
 from plots.options import Options
-from plots.state import Extent, Increment, KeyedCounts, LiveTime, Scatter, Series, State, WrongState, tally
+from plots.state import Extent, Increment, KeyedCounts, LiveTime, Scatter, Series, State, Versions, WrongState, tally
 
 __all__ = [
     "LEVELS",
     "PLUGIN_ERRORS",
+    "About",
     "Extent",
     "Increment",
     "KeyedCounts",
@@ -40,6 +40,7 @@ __all__ = [
     "State",
     "Stopped",
     "Trend",
+    "Versions",
     "WrongState",
     "check_figure",
     "decode_arrays",
@@ -167,7 +168,8 @@ class MergeablePlot(Plot):
     """A plot made of numbers that add: write `count`, `draw`, and `trends` if there are numbers to follow."""
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
-        """What these packets add, by name: integer arrays, hist.Hist, Scatter, Series, LiveTime, Extent, KeyedCounts.
+        """What these packets add, by name: integer arrays, hist.Hist, Scatter, Series, LiveTime, Extent, KeyedCounts,
+        Versions.
 
         Empty packets are legal and give the same names: that is how a state starts.
         """
@@ -217,12 +219,6 @@ class MergeablePlot(Plot):
         self.draw(state, fig)
         fig.layout.meta = {**(fig.layout.meta or {}), MEMORY: state.to_json()}
         return fig
-
-
-def no_packets(detector: Any = None) -> Packets:
-    """A block without rows, with every column."""
-    rows = np.zeros(0, PACKET_DTYPE)
-    return Packets.of_rows(rows, BlockClock(rows, ClockState()), detector)
 
 
 def check_figure(figure: Any) -> None:

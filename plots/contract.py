@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from dqm.formats.about import About
+from dqm.formats.configuration import Configuration
 from dqm.formats.packets import Packets, cut
+from dqm.formats.registers import CHANNELS, bytes_of, rows_of_values
 from plots.base import (
     MEMORY,
     PLUGIN_ERRORS,
@@ -111,6 +114,29 @@ def some_cuts(n_rows: int) -> Iterator[list[int]]:
         yield random.multinomial(n_rows, np.full(blocks, 1 / blocks)).tolist()
 
 
+def blocks_of(rows: np.ndarray, sizes: Iterable[int], detector: Any) -> Iterator[Packets]:
+    """The rows cut in blocks, as of a file that says about itself what a file can say."""
+    return cut(rows, sizes, detector, file=some_file(rows))
+
+
+def some_file(rows: np.ndarray) -> About:
+    """A file in which every chip that sent one of these rows is configured, one in seven with all its channels masked."""
+    ids = (rows[name].astype(np.int64) for name in ("io_group", "io_channel", "chip_id"))
+    group, channel, chip_id = ids
+    chip = np.unique(group << 16 | channel << 8 | chip_id)
+    trims = [16] * CHANNELS
+    values = [{"pixel_trim_dac": trims, "channel_mask": [n % 7 == 0] * CHANNELS} for n in range(len(chip))]
+    columns = {
+        name: (list(range(len(chip))), [bytes_of(name, of_chip[name]) for of_chip in values])
+        for name in ("pixel_trim_dac", "channel_mask")
+    }
+    configured = Configuration(
+        chip, rows_of_values(columns, len(chip)), np.full(len(chip), -1), ("a chip is left out",)
+    )
+    name = "packet-0000001-2023_11_14_22_13_20_UTC.hdf5"
+    return About(name, "packets", "2.4", 1, None, 1_700_000_000, lambda: configured)
+
+
 def result(plot: Plot, blocks: Iterable[Packets]) -> go.Figure:
     """The figure after `blocks`, by the call that works for every plot."""
     fig = plot.new_figure()
@@ -139,15 +165,15 @@ def _lists(value: Any) -> Any:
 
 def same_for_any_cut(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
     """Raises Unmet for the first cut whose figure differs from that of the whole."""
-    whole = content(result(plot(), cut(rows, [], detector)))
+    whole = content(result(plot(), blocks_of(rows, [], detector)))
     for sizes in some_cuts(len(rows)):
-        if content(result(plot(), cut(rows, sizes, detector))) != whole:
+        if content(result(plot(), blocks_of(rows, sizes, detector))) != whole:
             raise Unmet(f"blocks of {sizes[:6]} rows give another figure than all {len(rows):,} rows at once")
 
 
 def empty_changes_nothing(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
     result(plot(), [no_packets(detector)])
-    blocks = list(cut(rows, [len(rows) // 2], detector))
+    blocks = list(blocks_of(rows, [len(rows) // 2], detector))
     with_empty = [no_packets(detector), blocks[0], no_packets(detector), *blocks[1:], no_packets(detector)]
     if content(result(plot(), with_empty)) != content(result(plot(), blocks)):
         raise Unmet("empty blocks in between give another figure")
@@ -155,7 +181,7 @@ def empty_changes_nothing(plot: type[Plot], rows: np.ndarray, detector: Any) -> 
 
 def resumes(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
     """A new object with the figure read back from JSON goes on as if it had never stopped."""
-    first, *rest = cut(rows, [len(rows) // 3], detector)
+    first, *rest = blocks_of(rows, [len(rows) // 3], detector)
     stopped = result(plot(), [first])
     fig = load_figure(json.loads(stopped.to_json(engine="orjson")))
     again = plot()
@@ -167,7 +193,7 @@ def resumes(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
 
 
 def figure_survives_json(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
-    fig = result(plot(), cut(rows, [], detector))
+    fig = result(plot(), blocks_of(rows, [], detector))
     text = fig.to_json(engine="orjson")
     json.loads(text, parse_constant=_no_constant)
     if content(load_figure(json.loads(text))) != content(fig):
@@ -179,7 +205,7 @@ def _no_constant(name: str) -> None:
 
 
 def axes_have_units(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
-    for blocks in (cut(rows, [], detector), [no_packets(detector)]):
+    for blocks in (blocks_of(rows, [], detector), [no_packets(detector)]):
         fig = result(plot(), blocks)
         layout = fig.to_plotly_json()["layout"]
         names = [name for name in layout if re.fullmatch(r"[xy]axis\d*", name)] or ["xaxis", "yaxis"]
@@ -193,7 +219,7 @@ def axes_have_units(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
 
 def state_survives_json(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
     made = plot()
-    state = _state(made, cut(rows, [], detector), detector)
+    state = _state(made, blocks_of(rows, [], detector), detector)
     back = State.from_json(json.loads(json.dumps(state.to_json())), detector)
     if not same_state(back, state):
         raise Unmet("the state read back from JSON differs")
@@ -202,7 +228,7 @@ def state_survives_json(plot: type[MergeablePlot], rows: np.ndarray, detector: A
 def halves_merge(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
     """In either order, bit for bit: integers do not care."""
     made = plot()
-    first, second = cut(rows, [len(rows) // 2 + 1], detector)
+    first, second = blocks_of(rows, [len(rows) // 2 + 1], detector)
     whole = _state(made, [first, second], detector)
     for order in ([first, second], [second, first]):
         merged = _state(made, [order[0]], detector).merge(_state(made, [order[1]], detector))
@@ -213,7 +239,7 @@ def halves_merge(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> 
 def trends_are_complete(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
     made = plot()
     empty = made.read_trends(made.start(detector))
-    full = made.read_trends(_state(made, cut(rows, [], detector), detector))
+    full = made.read_trends(_state(made, blocks_of(rows, [], detector), detector))
     if empty.keys() != full.keys():
         raise Unmet(f"an empty state has trends {sorted(empty)}, a full one {sorted(full)}: expected the same")
     for name, trend in [*empty.items(), *full.items()]:
@@ -225,7 +251,7 @@ def trends_are_complete(plot: type[MergeablePlot], rows: np.ndarray, detector: A
 
 def works_without_geometry(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
     made = plot()
-    state = _state(made, cut(rows, []), None)
+    state = _state(made, blocks_of(rows, [], None), None)
     made.figure(state)
     made.read_trends(state)
 

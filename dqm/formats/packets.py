@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dqm.formats.about import About
 from dqm.formats.clock import BlockClock, ClockState, trigger_key
-from dqm.formats.columns import PacketType
+from dqm.formats.columns import PACKET_DTYPE, PacketType
 from dqm.formats.triggers import ALL_GROUPS, Recent, Stretch, beside_triggers
 
 DERIVED = ("unix_time", "time_ticks", "tile", "pixel")
@@ -46,6 +47,8 @@ class Packets:
         """The rows and the clock that the columns are made of, where there are such."""
         self.recent: Recent | None = None
         """What stands before them in the file, where that is known."""
+        self.file: About | None = None
+        """What the file says about itself: on its first block, None on all others."""
 
     @classmethod
     def of_rows(
@@ -225,8 +228,18 @@ class Packets:
         return self.once("timeline", split)
 
 
+def no_packets(detector: Any = None) -> Packets:
+    """A block without rows, with every column."""
+    rows = np.zeros(0, PACKET_DTYPE)
+    return Packets.of_rows(rows, BlockClock(rows, ClockState()), detector)
+
+
 def cut(
-    rows: np.ndarray, sizes: Iterable[int] = (), detector: Any = None, clock: ClockState | None = None
+    rows: np.ndarray,
+    sizes: Iterable[int] = (),
+    detector: Any = None,
+    clock: ClockState | None = None,
+    file: About | None = None,
 ) -> Iterator[Packets]:
     """The rows in blocks of the given sizes, what is left in a last one, with times carried over the edges."""
     state, recent = clock or ClockState(), Recent()
@@ -235,5 +248,6 @@ def cut(
         stop = min(start + size, len(rows))
         block = BlockClock(rows[start:stop], state)
         packets = Packets.of_rows(rows[start:stop], block, detector, start, recent)
+        packets.file, file = file, None
         yield packets
         start, state, recent = stop, block.after, recent.then(packets.stretch)

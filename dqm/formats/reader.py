@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import h5py
 import numpy as np
 
 from dqm.formats import words
+from dqm.formats.about import About
 from dqm.formats.chunks import ChunksAhead, DamagedChunk, chunks_ahead
-from dqm.formats.clock import BlockClock, ClockState
+from dqm.formats.clock import LATEST_UNIX, BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE, WrongColumns, known_columns, to_today
+from dqm.formats.configuration import configuration_of, has_configuration
 from dqm.formats.doorkeeper import DOORKEEPER
 from dqm.formats.hdf5 import (
     READ_ERRORS,
@@ -34,7 +37,7 @@ from dqm.formats.hdf5 import (
 )
 from dqm.formats.identify import FileKind, attribute_of, kind_by_head, kind_of
 from dqm.formats.names import NameParts, parse_name
-from dqm.formats.packets import DERIVED, Packets
+from dqm.formats.packets import DERIVED, Packets, no_packets
 from dqm.formats.triggers import LOOK_ROWS, Recent, Stretch
 from dqm.formats.trust import Messages, rows_of
 
@@ -72,6 +75,8 @@ class Cursor:
     """Chunks, or blocks of messages, before it that cannot be read: reading gives up after so many."""
     cut_short: int = 0
     """Raw files: messages before `message` that are cut short."""
+    told: bool = False
+    """Whether what the file says about itself was given, with a block before it."""
     marks: tuple[Cursor, ...] = field(default=(), compare=False)
     """Earlier places, the first 2 LOOK_ROWS before it: from there the rows that triggers look back on are read again."""
 
@@ -93,6 +98,7 @@ class Cursor:
             "rows_into_message": self.rows_into_message,
             "damaged": self.damaged,
             "cut_short": self.cut_short,
+            "told": self.told,
         }
 
     @classmethod
@@ -100,7 +106,9 @@ class Cursor:
         clock = ClockState.from_json(data["clock"])
         counts = int(data.get("damaged", 0)), int(data.get("cut_short", 0))  # cursors of old have none
         marks = tuple(cls.from_json(mark) for mark in data.get("marks", ()))
-        return cls(int(data["row"]), clock, int(data["message"]), int(data["rows_into_message"]), *counts, marks)
+        row, message = int(data["row"]), int(data["message"])
+        told = bool(data.get("told", row or message))
+        return cls(row, clock, message, int(data["rows_into_message"]), *counts, told, marks)
 
 
 def join_faults(before: Iterable[str], now: Iterable[str]) -> list[str]:
@@ -187,6 +195,7 @@ class Reader(ABC):
         self._damaged = self._damaged or self.cursor.damaged > 0 or self.cursor.cut_short > 0
         began = self.cursor
         recent = Recent((), lambda: self._read_again(began)) if began.marks else Recent()
+        about = None if self.cursor.told or goal else self.about
         for rows, after in self._pieces(goal):
             clock = BlockClock(rows, self.cursor.clock)
             first = self.cursor.row
@@ -197,9 +206,30 @@ class Reader(ABC):
             )
             packets = Packets.of_rows(rows, clock, self.detector, first, recent)
             if first >= goal and len(rows):
+                if about is not None:
+                    packets.file, about = about, None
+                    self.cursor = replace(self.cursor, told=True)
                 yield packets
             recent = recent.then(packets.stretch)
             packets.forget()
+        if about is not None and self.closed_by_writer and has_configuration(self._file):
+            packets = no_packets(self.detector)
+            packets.file = about
+            self.cursor = replace(self.cursor, told=True)
+            yield packets
+
+    @cached_property
+    def about(self) -> About:
+        """What the file says about itself."""
+        start, created = self.name.start, self.created
+        try:
+            time = int(start.timestamp() if start else float(created or -1))
+        except (ValueError, OverflowError):
+            time = -1
+        return About(
+            self.path.name, self.kind.format, self.kind.version, self.name.run, self.name.subrun,
+            time if 0 <= time < LATEST_UNIX else -1, lambda: configuration_of(self._file),
+        )  # fmt: skip
 
     def _read_again(self, until: Cursor) -> list[Stretch]:
         """The rows from the first mark of a cursor up to it, once more; nothing is said of what is damaged among them."""

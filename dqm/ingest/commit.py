@@ -296,7 +296,7 @@ class Committer:
             size = sum(array.nbytes for array in element.state.to_arrays().values())
             small = size >= DELTA_FROM_BYTES and element.increment.size < DELTA_SHARE * size
             if small and len(before.deltas) < MAX_DELTAS:
-                if not element.packets:
+                if not element.blocks:
                     return before.base, before.deltas
                 return before.base, (*before.deltas, self.store.states.put(element.increment.to_bytes()))
         return self.store.states.put(element.state.to_bytes()), ()

@@ -24,7 +24,7 @@ import numpy as np
 
 from dqm.formats.clock import ClockState
 from dqm.formats.packets import Packets
-from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, _arrays_of
+from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, Versions, _arrays_of
 
 MAGIC = b"larb"
 ANSWER = struct.Struct("<4sIQ")
@@ -90,7 +90,7 @@ class Posted:
         rows = np.ascontiguousarray(rows)
         self.request: dict[str, Any] = {
             "dtype": np.lib.format.dtype_to_descr(rows.dtype), "length": len(rows), "first_row": packets.first_row,
-            "clock": clock.before.to_json(),
+            "clock": clock.before.to_json(), "file": packets.file,
         }  # fmt: skip
         if rows.nbytes < INLINE:
             self.request["inline"] = rows.tobytes()
@@ -164,7 +164,9 @@ def packets_of(request: Mapping[str, Any], maps: Mapping[int, mmap.mmap], detect
     buffer = request["inline"] if "inline" in request else maps[request["sheet"]]
     rows = np.frombuffer(buffer, dtype, request["length"]) if request["length"] else np.zeros(0, dtype)
     clock = LazyClock(rows, request["clock"])
-    return Packets.of_rows(rows, clock, detector, request["first_row"])  # type: ignore[arg-type]
+    packets = Packets.of_rows(rows, clock, detector, request["first_row"])  # type: ignore[arg-type]
+    packets.file = request["file"]
+    return packets
 
 
 # -- requests --------------------------------------------------------------------------------------------------------
@@ -304,6 +306,11 @@ def _is_whole(leaf: Any, limit: int) -> bool:
             same = leaf.keys.shape == leaf.counts.shape and leaf.keys.ndim == 1
             ints = leaf.keys.dtype == leaf.counts.dtype == np.int64
             return bool(same and ints and _ascends(leaf.keys) and (not len(leaf.keys) or leaf.keys[0] >= 0))
+        case Versions():
+            same = leaf.keys.shape == leaf.first.shape == leaf.last.shape == leaf.rows.shape[:1]
+            ints = leaf.keys.dtype == leaf.first.dtype == leaf.last.dtype == np.int64
+            within = same and len(leaf.keys) <= Versions.LIMIT and (not len(leaf.keys) or leaf.keys.min() >= 0)
+            return bool(within and ints and leaf.rows.ndim == 2 and leaf.rows.dtype == np.uint8)
     return True  # a histogram, which has checked itself
 
 

@@ -15,6 +15,7 @@ from tests.conftest import REPOSITORY
 PLOTS = {
     "AdcMeans",
     "AdcSpectrum",
+    "ChipConfiguration",
     "ChipRate",
     "FifoFlags",
     "HotPixels",
