@@ -61,19 +61,19 @@ def test_the_shared_pairs_are_equal(raw: str, tmp_path: Path) -> None:
 
 
 def by_larpix_control(raw: Path, to: Path, fifo_diagnostics: bool) -> Path:
-    """What its convert_rawhdf5_to_hdf5.py does, with its own parser and writer."""
+    """What convert_rawhdf5_to_hdf5.py does, with its own parser and writer (its reader would switch locks off for good)."""
     from larpix import Packet_v2
     from larpix.format.hdf5format import to_file
     from larpix.format.pacman_msg_format import parse
-    from larpix.format.rawhdf5format import from_rawfile
 
-    held = from_rawfile(str(raw))
+    with h5py.File(raw) as file:
+        messages, groups = file["msgs"][:], file["msg_headers"]["io_groups"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Packet_v2, "fifo_diagnostics_enabled", fifo_diagnostics)
         packets = [
             packet
-            for group, message in zip(held["msg_headers"]["io_groups"], held["msgs"], strict=True)
-            for packet in parse(message, io_group=group)
+            for group, message in zip(groups, messages, strict=True)
+            for packet in parse(message.tobytes(), io_group=group)
         ]
         to_file(str(to), packet_list=packets, workers=1)
     return to
