@@ -16,6 +16,7 @@ from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter
 from dqm.records import ElementState
 from dqm.store import runs
+from tests.formats.archives import archive_of
 from tests.ingest.watching import Site, take
 
 
@@ -204,7 +205,7 @@ def test_a_plug_in_that_comes_while_a_file_grows_changes_nothing_for_the_others(
     shutil.copy2(made[1], site.root)
     with open_file(made[0]) as source:
         rows = source._file["packets"][:].astype(PACKET_DTYPE)
-    with PacketWriter(site.root / made[0].name, swmr=True) as writer:
+    with PacketWriter(site.root / made[0].name, swmr=True, daq_configs=archive_of(made[0])) as writer:
         writer.write(rows[:2000])
         site.settle(times=1)
         (plugins / "mine.py").write_text(COUNTER)

@@ -159,8 +159,9 @@ import sys, h5py
 from dqm.formats.writers import PacketWriter
 from dqm.formats import open_file
 with open_file(sys.argv[1]) as source:
-    rows = source._file["packets"][:]
-writer, at = PacketWriter(sys.argv[2], swmr=sys.argv[3] == "swmr"), 0
+    rows, archive = source._file["packets"][:], source._file.get("daq_configs")
+    archive = None if archive is None else archive[:].tobytes()
+writer, at = PacketWriter(sys.argv[2], swmr=sys.argv[3] == "swmr", daq_configs=archive), 0
 for line in sys.stdin:
     verb, _, number = line.strip().partition(" ")
     if verb == "write":
