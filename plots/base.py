@@ -137,6 +137,8 @@ class Plot:
     """Raise it when the numbers change: states of another version are counted anew."""
     group: ClassVar[str] = "Other"
     """Heading under which a run page shows it: Rates, Data quality, Charge, Timing, or one of your own."""
+    private_memory: ClassVar[bool] = False
+    """Whether its figure carries objects that only who wrote them may hand back to it."""
     log_switch: ClassVar[bool] = False
     """Whether the page offers a logarithmic vertical axis."""
     options: ClassVar[Options] = Options()

@@ -64,6 +64,12 @@ Sentence = tuple[str, Callable[[Any, np.ndarray, Any], None]]
 
 def sentences(plot: type[Plot]) -> list[Sentence]:
     """The sentences that `plot` must keep, each with the function that checks it."""
+    if plot.private_memory:
+        return [
+            ("takes new packets with its figure of the last time, again and again", takes_new_packets),
+            ("stopping and resuming between two looks changes nothing", resumes_between_looks),
+            ("its figure goes through JSON unchanged, without NaN", figure_survives_json),
+        ]
     every: list[Sentence] = [
         ("any cut into blocks gives the same result", same_for_any_cut),
         ("empty input is legal and changes nothing", empty_changes_nothing),
@@ -190,6 +196,30 @@ def resumes(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
         fig = fig if returned is None else returned
     if content(fig) != content(result(plot(), [first, *rest])):
         raise Unmet("after a restart the figure differs from that of a plot that never stopped")
+
+
+def takes_new_packets(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
+    made, fig = plot(), None
+    for packets in cut(rows, [len(rows) // 3] * 2, detector):
+        fig = _looked_at(made, packets, fig)
+
+
+def resumes_between_looks(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:
+    """As `resumes`, of a plot that gets all packets of a look at once."""
+    first, second = cut(rows, [len(rows) // 3], detector)
+    made = plot()
+    fig = _looked_at(made, first)
+    stopped = json.loads(fig.to_json(engine="orjson"))
+    on, resumed = _looked_at(made, second, fig), _looked_at(plot(), second, load_figure(stopped))
+    if content(on) != content(resumed):
+        raise Unmet("after a restart the figure differs from that of a plot that never stopped")
+
+
+def _looked_at(plot: Plot, packets: Packets, fig: go.Figure | None = None) -> go.Figure:
+    """The figure with these packets in it, as somebody sees it."""
+    fig = plot(packets, plot.new_figure() if fig is None else fig)
+    content(fig)
+    return fig
 
 
 def figure_survives_json(plot: type[Plot], rows: np.ndarray, detector: Any) -> None:

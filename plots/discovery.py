@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.metadata
+import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ import plots
 from plots.base import Plot, traceback_of
 from plots.isolation.limits import Limits
 from plots.isolation.loading import fault_of, plots_in
-from plots.isolation.proxy import Described, Plugins
+from plots.isolation.proxy import Described, Plugins, renamed
 from plots.options import Options, configured
 
 __all__ = ["Broken", "Found", "Limits", "Options", "Registry", "Shelf", "discover", "fault_of", "load_file", "plots_in"]
@@ -29,7 +30,8 @@ __all__ = ["Broken", "Found", "Limits", "Options", "Registry", "Shelf", "discove
 ENTRY_POINTS = "larboard.plots"
 SIDE_BY_SIDE = 8
 NOT_PLOTS = {
-    "__init__", "base", "contract", "discovery", "drawing", "drift_edge", "harmless", "options", "scaffold", "state",
+    "__init__", "base", "contract", "discovery", "drawing", "drift_edge", "harmless", "harmless_svg", "options",
+    "scaffold", "state",
 }  # fmt: skip
 
 
@@ -102,6 +104,10 @@ class Registry:
         for name, plot, fault in found.plots:
             if plot is None:
                 self.broken.append(Broken(name, source, fault))
+            elif plot.private_memory and plot.__name__ in self.plots:
+                # two files of the predecessor may name their plots alike, or as one of today's is named
+                stem = re.sub(r"\W", "_", Path(getattr(plot, "file", "")).stem)
+                self._add(renamed(plot, f"{plot.__name__}_{stem}"), source)
             else:
                 self._add(plot, source)
         self.again_at = min((at for at in (self.again_at, found.again_at) if at is not None), default=None)

@@ -434,7 +434,7 @@ class PlotOut(Given):
     name: Text
     title: Text
     level: Text
-    kind: Literal["mergeable", "simple"]
+    kind: Literal["mergeable", "simple", "predecessor"]
     version: int
     source: Text
     fields: list[Text]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dqm.formats.about import About
+from dqm.formats.beside import Beside
 from dqm.formats.clock import BlockClock, ClockState, trigger_key
 from dqm.formats.columns import PACKET_DTYPE, PacketType
 from dqm.formats.triggers import ALL_GROUPS, Recent, Stretch, beside_triggers
@@ -49,6 +50,8 @@ class Packets:
         """What stands before them in the file, where that is known."""
         self.file: About | None = None
         """What the file says about itself: on its first block, None on all others."""
+        self.beside: Callable[[], Beside] | None = None
+        """What the file of the rows holds beside them; None where there is no file."""
 
     @classmethod
     def of_rows(

@@ -15,6 +15,7 @@ import numpy as np
 
 from dqm.formats import words
 from dqm.formats.about import About
+from dqm.formats.beside import Beside, beside_packets
 from dqm.formats.chunks import ChunksAhead, DamagedChunk, chunks_ahead
 from dqm.formats.clock import LATEST_UNIX, BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE, WrongColumns, known_columns, to_today
@@ -151,6 +152,7 @@ class Reader(ABC):
         """Read in spite of a writer's lock: what comes may be wrong, and is counted anew when the file is closed."""
         self._file = file
         self._damaged = False
+        self._beside_them: Beside | None = None
         self._growing = provisional or is_following(file) or is_shared(file)
         self._stamp = stamp_of(file)
 
@@ -206,6 +208,7 @@ class Reader(ABC):
             )
             packets = Packets.of_rows(rows, clock, self.detector, first, recent)
             if first >= goal and len(rows):
+                packets.beside = self._beside
                 if about is not None:
                     packets.file, about = about, None
                     self.cursor = replace(self.cursor, told=True)
@@ -214,7 +217,7 @@ class Reader(ABC):
             packets.forget()
         if about is not None and self.closed_by_writer and has_configuration(self._file):
             packets = no_packets(self.detector)
-            packets.file = about
+            packets.beside, packets.file = self._beside, about
             self.cursor = replace(self.cursor, told=True)
             yield packets
 
@@ -250,6 +253,13 @@ class Reader(ABC):
         again = copy(self)
         again.faults = []
         return again
+
+    def _beside(self) -> Beside:
+        """What the file holds beside its packets, as it was when somebody first asked."""
+        if self._beside_them is None:
+            dset = None if self.kind.format == "raw" else self.kind.packets
+            self._beside_them = beside_packets(self._file, str(self.path), dset)
+        return self._beside_them
 
     def sample(self) -> Packets:
         """Some thousand packets from the start, the middle and the end, to match ids by; their times mean nothing."""

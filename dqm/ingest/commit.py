@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from dqm.checks.range_check import judge, worst
 from dqm.formats.reader import Cursor
 from dqm.formats.scan import Scan
@@ -19,13 +21,15 @@ from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, T
 from dqm.records import Element as RunElement
 from dqm.results import Element, plain
 from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
-from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend
+from dqm.store.states import MissingState, address_of
+from plots.base import MEMORY, PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend
 
 DELTA_SHARE = 0.25
 """An increment that is larger than this share of its state is not worth keeping by itself."""
 DELTA_FROM_BYTES = 1 << 20
 MAX_DELTAS = 16
 TRIES = 3
+MOST_WRITTEN = 10_000
 
 
 @dataclass
@@ -109,6 +113,8 @@ class Committer:
         self.find_detector = find_detector
         """(geometry id, name, directory) -> detector or None."""
         self._detectors: dict[str, Any] = {}
+        self._written: dict[str, None] = {}
+        """Addresses of figures with objects in them, the newest last."""
 
     @contextmanager
     def begin(self) -> Iterator[Any]:
@@ -291,7 +297,7 @@ class Committer:
     def _keep(self, element: Element, before: Part | None, complete: bool) -> tuple[str | None, tuple[str, ...]]:
         """Writes the state: whole, or only what was added where that is much less."""
         if element.state is None:
-            return (None if element.packed is None else self.store.states.put(element.packed)), ()
+            return self._keep_figure(element), ()
         if before is not None and before.base and element.increment is not None and not complete:
             size = sum(array.nbytes for array in element.state.to_arrays().values())
             small = size >= DELTA_FROM_BYTES and element.increment.size < DELTA_SHARE * size
@@ -300,6 +306,31 @@ class Committer:
                     return before.base, before.deltas
                 return before.base, (*before.deltas, self.store.states.put(element.increment.to_bytes()))
         return self.store.states.put(element.state.to_bytes()), ()
+
+    def _keep_figure(self, element: Element) -> str | None:
+        """Writes the figure of a simple plot; one with objects in it is given back only by who saw it written."""
+        if element.packed is None:
+            return None
+        address = self.store.states.put(element.packed)
+        if element.plot.private_memory and is_whole(element.packed):
+            self._written[address] = None
+            while len(self._written) > MOST_WRITTEN:
+                del self._written[next(iter(self._written))]
+        return address
+
+    def may_go_on(self, plot: type[Plot], base: str | None) -> bool:
+        """Whether a plot may be given its figure: one that carries objects must be what this very process had written.
+
+        Whoever can write into the store must not run code here. After a restart such a plot begins its file anew.
+        """
+        return not plot.private_memory or base is None or base in self._written
+
+    def figure_of(self, plot: type[Plot], base: str) -> bytes:
+        """The figure that a simple plot goes on from. Raises MissingState for one that it may not be given."""
+        content = self.store.states.get(base)
+        if not self.may_go_on(plot, base) or (plot.private_memory and address_of(content) != base):
+            raise MissingState(base)
+        return content
 
     # -- the transaction ------------------------------------------------------------------------------------------
 
@@ -538,6 +569,14 @@ def _beaten(tx: Any, file: DataFile) -> list[DataFile]:
     if file.head is None:
         return []
     return [twin for twin in files.twins(tx, file.id, file.head) if twin.counted and twin.state in COUNTED]
+
+
+def is_whole(figure: bytes) -> bool:
+    """Whether the memory in a figure could be saved."""
+    try:
+        return "lost" not in orjson.loads(figure)["layout"]["meta"][MEMORY]
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _merges(element: Element) -> bool:

@@ -301,6 +301,8 @@ class Taker:
         """
         if part.plot_version != plot.version or part.geometry != look.fit.geometry:
             return False
+        if not self.commits.may_go_on(plot, part.base) and not part.complete:
+            return False
         if not last or look.provisional:
             return True
         if part.provisional or part.cursor is None or part.base is None:
@@ -433,7 +435,7 @@ class Taker:
                 element.state = self.commits.merger.of_part(made, part, detector)
                 element.increment = Increment()
             elif part.base is not None:
-                element.packed = self.store.states.get(part.base)
+                element.packed = self.commits.figure_of(plot, part.base)
         return counting
 
     def _leg(self, counting: Counted) -> Count:

@@ -16,7 +16,7 @@ from dqm.views.export import figure_json
 from dqm.views.plot_list import resting
 from dqm.views.site import Site
 from dqm.views.zones import in_zone
-from plots.base import PLUGIN_ERRORS, MergeablePlot, State, load_figure, traceback_of
+from plots.base import MEMORY, PLUGIN_ERRORS, MergeablePlot, State, load_figure, traceback_of
 from plots.discovery import Found
 
 KEPT_S = 24 * 3600
@@ -172,7 +172,10 @@ def load_simple(site: Site, part: Part) -> Any:
     import orjson
 
     assert part.base
-    return load_figure(orjson.loads(site.store.states.get(part.base)))
+    kept = orjson.loads(site.store.states.get(part.base))
+    if isinstance(meta := kept.get("layout", {}).get("meta"), dict):
+        meta.pop(MEMORY, None)  # nobody looks at it here, and it may be long
+    return load_figure(kept)
 
 
 def geometry(site: Site, geometry_id: str | None) -> Detector | None:
