@@ -107,6 +107,8 @@ def _image(rows: np.ndarray, beside: Beside) -> bytes:
 
 def plain_rows(rows: np.ndarray) -> np.ndarray:
     """Rows with the columns of LArPix+HDF5 in their order and types, then any others; always a copy."""
+    if rows.dtype == PACKET_DTYPE:
+        return rows.copy()
     names = rows.dtype.names or ()
     known = [name for name in PACKET_DTYPE.names or () if name in names]
     order = [*known, *(name for name in names if name not in known)]

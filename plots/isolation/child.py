@@ -28,7 +28,16 @@ import plotly.graph_objects as go
 from dqm.formats.beside import Beside
 from plots.base import MergeablePlot, Plot, State, Trend, check_figure, load_figure
 from plots.isolation.loading import fault_of, import_file, plots_in
-from plots.isolation.predecessor import Memory, Predecessor, adapted, fault_of_old, predecessors_in, takes_a_file
+from plots.isolation.predecessor import (
+    COPIED,
+    Memory,
+    Predecessor,
+    adapted,
+    copied,
+    fault_of_old,
+    predecessors_in,
+    takes_a_file,
+)
 from plots.isolation.wire import Packets, pack_leaves, packets_of, receive_request, send_answer
 from plots.state import WrongState, _check_hist, _leaves
 
@@ -64,6 +73,7 @@ class Child:
         self.figures: dict[int, Any] = {}
         self.detectors: dict[str, Any] = {}
         self.beside = Beside()
+        self.last_copy: tuple[Any, Any] = (None, None)
         self.maps: dict[int, mmap.mmap] = {}
         self.stray = 0.0
         """CPU seconds that threads used between calls."""
@@ -199,6 +209,7 @@ class Child:
                 self.figures[number] = made.resume(json.loads(request["content"]))
             packets = self._packets(request)
             packets.beside = (lambda: self.beside) if request["in_file"] else None
+            packets.once(COPIED, lambda: self._copied(request, packets))
             made(packets, self.figures[number])
             return {}, []
         if "content" in request:
@@ -209,6 +220,14 @@ class Child:
         check_figure(figure)
         self.figures[number] = figure
         return {}, []
+
+    def _copied(self, request: dict[str, Any], packets: Packets) -> Any:
+        """The rows of a block, copied once for all plots of larpix-monitor that get it one after the other."""
+        block = request["block"]
+        key = (self.beside.number, *(block.get(part) for part in ("first_row", "length", "sheet", "inline")))
+        if not request["in_file"] or "columns" in block or self.last_copy[0] != key:
+            self.last_copy = (key if request["in_file"] else None, copied(packets))
+        return self.last_copy[1]
 
     def _fetch(self, request: dict[str, Any]) -> Answer:
         figure = self.figures[request["figure"]]

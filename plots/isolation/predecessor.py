@@ -39,6 +39,7 @@ MOST_OPEN = 20
 SVG_BYTES = 1 << 20
 PNG_BYTES = 4 << 20
 PNG_PIXELS = 3_000_000
+COPIED = "predecessor.rows"
 TILE_WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 560, 240, 1200
 """Pixels: of a usual tile; the height of a picture follows from its own shape."""
 
@@ -191,10 +192,39 @@ def _pyplot_figures(figures: OrderedDict[int, Any]) -> OrderedDict[int, Any]:
     return held
 
 
+class _Files:
+    """The file that was made last: plots of one module get the same packets, one plot after the other."""
+
+    def __init__(self) -> None:
+        self._key: tuple = ()
+        self._rows: list[np.ndarray] = []
+        """Kept, as the key has nothing but their places in memory."""
+        self._made: tuple[PacketFile, list[np.ndarray]] | None = None
+
+    def of(self, rows: list[np.ndarray], beside: Beside, whole: bool) -> tuple[PacketFile, list[np.ndarray]]:
+        """A file of these pieces of rows and what is left of them: nothing, or the message that is not `whole` yet."""
+        key = (*map(id, rows), beside.number, whole)
+        if self._made is None or self._key != key or not self._made[0]:
+            if self._made is not None:
+                self._made[0].close()
+            together = rows[0] if len(rows) == 1 else np.concatenate(rows)
+            end = len(together) if whole else _last_message(together)
+            rest = [together[end:].copy()] if end < len(together) else []
+            self._key, self._rows, self._made = key, rows, (PacketFile(together[:end], beside), rest)
+        return self._made[0], list(self._made[1])
+
+
+def _last_message(rows: np.ndarray) -> int:
+    """Where the last message begins; all rows where that is the first one."""
+    starts = np.flatnonzero(rows["packet_type"] == PacketType.TIMESTAMP)
+    return int(starts[-1]) if len(starts) and starts[-1] else len(rows)
+
+
 class Predecessor(Plot):
     """A plot of larpix-monitor, given packets as today's plots are."""
 
     old: ClassVar[type]
+    files: ClassVar[_Files] = _Files()
 
     def begin(self) -> Memory:
         memory = Memory(None)
@@ -208,25 +238,21 @@ class Predecessor(Plot):
             return
         memory = fig
         memory.beside = packets.beside() if packets.beside is not None else Beside()
-        memory.rows.append(_rows_of(packets))
+        memory.rows.append(packets.once(COPIED, lambda: copied(packets)))
         if memory.waiting >= ROWS_AT_ONCE:
-            rows = np.concatenate(memory.rows)
-            starts = np.flatnonzero(rows["packet_type"] == PacketType.TIMESTAMP)
-            end = int(starts[-1]) if len(starts) and starts[-1] else len(rows)
-            memory.rows = [rows[end:].copy()] if end < len(rows) else []
-            self._give(memory, rows[:end])
+            self._give(memory, whole=False)
 
-    def _give(self, memory: Memory, rows: np.ndarray) -> None:
+    def _give(self, memory: Memory, whole: bool) -> None:
         """Calls the plot with packets that it has not seen, and with its figure of the last time."""
-        with memory.desk(), PacketFile(rows, memory.beside) as fh:
+        fh, memory.rows = self.files.of(memory.rows, memory.beside, whole)
+        with memory.desk():
             memory.figure = _checked(memory.made(fh.filename, fh, memory.figure))
             _close_others(memory.figure)
 
     def show(self, memory: Memory) -> go.Figure:
         """The figure now, with the memory in it."""
         if memory.rows:
-            rows, memory.rows = np.concatenate(memory.rows), []
-            self._give(memory, rows)
+            self._give(memory, whole=True)
         with memory.desk():
             shown = _shown(memory.figure)
             meta = shown.layout.meta if isinstance(shown.layout.meta, Mapping) else {}
@@ -251,7 +277,8 @@ class Predecessor(Plot):
         return memory
 
 
-def _rows_of(packets: Packets) -> np.ndarray:
+def copied(packets: Packets) -> np.ndarray:
+    """The rows of a block, which lie in memory that is used again."""
     if packets.source is not None:
         return plain_rows(packets.source[0])
     names = [name for name in PACKET_DTYPE.names or () if name in packets]

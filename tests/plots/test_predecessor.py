@@ -487,3 +487,28 @@ def test_the_contract_catches_one_that_fails(
     failed = [outcome for outcome in outcomes if not outcome.passed]
     assert any(outcome.sentence.startswith(failing) for outcome in failed)
     assert all(outcome.why for outcome in failed)
+
+
+def test_plots_of_a_module_that_get_the_same_packets_read_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[Any] = []
+
+    class Takes:
+        def __call__(self, filename: str, fh: Any, fig: Any = None) -> go.Figure:
+            files.append(fh)
+            figure = go.Figure(go.Bar(y=[len(fh["packets"])]))
+            if len(files) == 4:
+                fh.close()
+            return figure
+
+    monkeypatch.setattr(predecessor, "ROWS_AT_ONCE", 2000)
+    plots = [adapted("Takes", Takes)() for _ in range(3)]
+    memories = [plot.begin() for plot in plots]
+    beside = Beside("packet_1.h5")
+    for packets in cut(demo_rows()[:2500], [1500]):
+        packets.beside = lambda: beside
+        for plot, memory in zip(plots, memories, strict=True):
+            plot(packets, memory)
+    shown = [plot.show(memory).data[0].y[0] for plot, memory in zip(plots, memories, strict=True)]
+    assert files[0] is files[1] is files[2]
+    assert files[4] is files[5] is not files[3], "the first of them closed it"
+    assert len(set(shown)) == 1
