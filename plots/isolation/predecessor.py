@@ -40,8 +40,9 @@ SVG_BYTES = 1 << 20
 PNG_BYTES = 4 << 20
 PNG_PIXELS = 3_000_000
 COPIED = "predecessor.rows"
-TILE_WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 560, 240, 1200
-"""Pixels: of a usual tile; the height of a picture follows from its own shape."""
+TILE_WIDTH, LEAST_HEIGHT, TILE_HEIGHT, MOST_HEIGHT = 560, 240, 400, 1200
+"""Pixels: of a usual tile (higher ones are as wide as the page); the height of a picture follows from its own shape."""
+COLUMN = 2.5
 
 
 class NoFigure(TypeError):
@@ -367,7 +368,7 @@ def _with_picture(figure: Any) -> go.Figure:
         layout={
             "xaxis": bare, "yaxis": bare, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "dragmode": False,
             "paper_bgcolor": sheet, "plot_bgcolor": sheet,
-            "height": round(min(max(TILE_WIDTH * height / width, LEAST_HEIGHT), MOST_HEIGHT)),
+            "height": _height(width, height),
             "images": [
                 {
                     "source": _picture(figure), "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "sizex": 1, "sizey": 1,
@@ -376,6 +377,12 @@ def _with_picture(figure: Any) -> go.Figure:
             ],
         }
     )  # fmt: skip
+
+
+def _height(width: float, height: float) -> int:
+    """Of a picture on its tile [pixels]: that of a tile at most, but for columns, which would be too narrow to be read."""
+    wanted = TILE_WIDTH * height / width
+    return round(min(max(wanted, LEAST_HEIGHT), TILE_HEIGHT if wanted < COLUMN * TILE_HEIGHT else MOST_HEIGHT))
 
 
 def _colour(figure: Any) -> str:

@@ -399,6 +399,13 @@ def test_a_figure_that_is_large_as_svg_is_a_png(plugin: Callable[..., Plot], row
     assert 2_900_000 < width * height < 3_100_000
 
 
+@pytest.mark.parametrize(("size", "height"), [((9, 4), 249), ((9, 1), 240), ((6, 8), 400), ((6, 18), 1200)])
+def test_a_picture_has_the_height_of_a_tile_but_for_columns(
+    size: tuple[int, int], height: int, plugin: Callable[..., Plot], rows: np.ndarray
+) -> None:
+    assert look(plugin(f"return plt.figure(figsize={size})"), next(cut(rows))).layout.height == height
+
+
 def test_a_dark_figure_stays_dark(plugin: Callable[..., Plot], rows: np.ndarray) -> None:
     plot = plugin("return plt.figure(facecolor='#102030')")
     assert look(plot, next(cut(rows))).layout.paper_bgcolor == "#102030"
