@@ -23,7 +23,7 @@ from dqm.records import ElementState
 from dqm.store import parts, runs
 from dqm.views.export import figure_json
 from plots.base import MEMORY, load_figure
-from plots.isolation import host
+from plots.isolation import proxy
 from tests.ingest.watching import Site, take
 
 PLUGIN = """
@@ -41,6 +41,7 @@ class LookLog(object):
         if fig is None:
             fig = make_subplots(rows=2, cols=1)
             fig.add_scatter(x=[], y=[], row=1, col=1)
+        fig.layout.title = f"{filename} {fh['_header'].attrs['version']}"
         line = fig.data[0]
         line.x, line.y = [*line.x, self.files[filename]], [*line.y, len(fh['packets'])]
         fig.add_scatter(y=[int(fh['packets']['timestamp'][0])], row=2, col=1)
@@ -81,6 +82,13 @@ def growing(tmp_path: Path) -> tuple[Site, Path, np.ndarray]:
         rows = source._file["packets"][:].astype(PACKET_DTYPE)
     (plugins / "theirs.py").write_text(PLUGIN)
     return site, site.root / made.name, rows
+
+
+def end_processes() -> None:
+    """Ends every process of a plug-in, between two calls."""
+    for plugin in list(proxy._plugins):
+        with plugin._lock:
+            plugin._lose()
 
 
 def kept(site: Site, plot: str) -> dict[str, Any]:
@@ -129,7 +137,7 @@ def test_each_look_at_a_growing_file_gives_new_packets_and_the_last_figure(
     with PacketWriter(target, swmr=True) as writer:
         for first, last in itertools.pairwise(cuts):
             writer.write(rows[first:last])
-            host._end_all()  # each look is by another process
+            end_processes()  # each look is by another one
             site.settle(seconds=30, times=1)
             assert sum(sizes(site)) == last
     site.settle()
@@ -138,6 +146,7 @@ def test_each_look_at_a_growing_file_gives_new_packets_and_the_last_figure(
     log = load_figure(shown(site, "LookLog"))
     assert list(log.data[0].x) == [1, 2, 3, 4], "its object goes on, too"
     assert [line.y[0] for line in log.data[1:]] == rows["timestamp"][cuts[:-1]].tolist()
+    assert log.layout.title.text == f"{target} 2.4"
     assert MEMORY not in (log.layout.meta or {})
 
 
