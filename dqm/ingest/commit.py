@@ -21,7 +21,7 @@ from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, T
 from dqm.records import Element as RunElement
 from dqm.results import Element, plain
 from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
-from dqm.store.states import MissingState, address_of
+from dqm.store.states import address_of
 from plots.base import MEMORY, PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend
 
 DELTA_SHARE = 0.25
@@ -326,11 +326,10 @@ class Committer:
         return not plot.private_memory or base is None or base in self._written
 
     def figure_of(self, plot: type[Plot], base: str) -> bytes:
-        """The figure that a simple plot goes on from. Raises MissingState for one that it may not be given."""
+        """The figure that a simple plot goes on from; without the objects in it where those may not be given to it."""
         content = self.store.states.get(base)
-        if not self.may_go_on(plot, base) or (plot.private_memory and address_of(content) != base):
-            raise MissingState(base)
-        return content
+        trusted = self.may_go_on(plot, base) and (not plot.private_memory or address_of(content) == base)
+        return content if trusted else _without_memory(content)
 
     # -- the transaction ------------------------------------------------------------------------------------------
 
@@ -577,6 +576,13 @@ def is_whole(figure: bytes) -> bool:
         return "lost" not in orjson.loads(figure)["layout"]["meta"][MEMORY]
     except (ValueError, KeyError, TypeError):
         return False
+
+
+def _without_memory(figure: bytes) -> bytes:
+    """A figure that is shown as before, and cannot be gone on from."""
+    content = orjson.loads(figure)
+    content["layout"]["meta"] = {MEMORY: {"lost": "it was not kept"}}
+    return orjson.dumps(content)
 
 
 def _merges(element: Element) -> bool:

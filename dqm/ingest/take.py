@@ -302,7 +302,7 @@ class Taker:
         if part.plot_version != plot.version or part.geometry != look.fit.geometry:
             return False
         if not self.commits.may_go_on(plot, part.base) and not part.complete:
-            return False
+            return _has_all(part, look)  # it stays as it is until there is more, and then begins anew
         if not last or look.provisional:
             return True
         if part.provisional or part.cursor is None or part.base is None:
@@ -613,6 +613,14 @@ class Taker:
                 self._put(file, state=state, next_look=look, **said)
             except StatesDropped:
                 self._recount_run(file)
+
+
+def _has_all(part: Part, look: Look) -> bool:
+    """Whether nothing is new for a part."""
+    if part.cursor is None:
+        return False
+    there = Cursor.from_json(part.cursor)
+    return (there.message if look.format == "raw" else there.row) >= look.length
 
 
 def _stamp(file: DataFile) -> tuple[int, int, float]:
