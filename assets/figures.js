@@ -216,7 +216,7 @@
     figure.due = false;
     try {
       const base = document.getElementById("shell").dataset.base;
-      const url = `${base}${path}?zone=${encodeURIComponent(root.dataset.zone || "UTC")}`;
+      const url = `${base}${path}${path.includes("?") ? "&" : "?"}zone=${encodeURIComponent(root.dataset.zone || "UTC")}`;
       const headers = figure.etag ? { "If-None-Match": figure.etag } : {};
       const answer = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS), cache: figure.etag ? "no-store" : "no-cache" });
       const json = answer.status === 304 ? null : await answer.json();

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from dqm.detector import Detector
+from dqm.records import TrendValue
 from plots.base import Increment, Plot, State, Stopped, Trend, traceback_of
 
 
@@ -36,6 +38,8 @@ class Element:
     traceback: str = ""
     increment: Increment | None = None
     """What was counted since the last save, where somebody wants to know."""
+    added: Increment | None = None
+    """What the last leg has added, for the window of the run, where there is one."""
     blocks: int = 0
     packets: int = 0
     seconds: float = 0.0
@@ -60,6 +64,19 @@ class Element:
         self.broken = f"{doing}: {type(error).__name__}{': ' + text if text else ''}"
         self.traceback = plain(traceback_of(error))
         self.state, self.figure, self.packed, self.trends = None, None, None, {}
+
+
+def as_values(found: Mapping[str, Trend]) -> dict[str, TrendValue]:
+    """Trends as plain records, with numbers that JSON has."""
+    return {
+        name: TrendValue(t.value, t.unit, _plain(t.range), _plain(t.warn), _plain(t.alarm), t.reason)
+        for name, t in found.items()
+    }
+
+
+def _plain(limits: Any) -> tuple[float | None, float | None]:
+    low, high = (None if limit is None else float(limit) for limit in limits)
+    return low, high
 
 
 @dataclass

@@ -140,6 +140,12 @@ class IngestSettings(BaseModel):
     commit_s: float = Field(
         default=2, ge=0.2, description="how often what was counted of a long file is saved and shown [s]"
     )
+    window_s: float = Field(
+        default=600,
+        ge=0,
+        le=86400,
+        description="every plot is also kept for the last so many seconds of a run, which its page can show; 0: not [s]",
+    )
     lease_s: float = Field(
         default=15, ge=2, description="another ingest takes over from one that gave no sign of life for so long [s]"
     )

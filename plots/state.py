@@ -530,6 +530,24 @@ class Increment(dict):
         return sum(array.nbytes for array in _arrays_of(self).values())
 
 
+def together(increments: Mapping[str, Increment]) -> bytes:
+    """What several plots counted, as one npz file: ``plot/name``."""
+    return _pack(
+        {f"{plot}/{name}": array for plot, own in increments.items() for name, array in _arrays_of(own).items()}
+    )
+
+
+def taken_apart(content: bytes, only: str | None = None) -> dict[str, Increment]:
+    """What `together` has put into one file, by plot; only one of them if asked."""
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        for key in kept.files:
+            plot, _, name = key.partition("/")
+            if only in (None, plot):
+                arrays.setdefault(plot, {})[name] = kept[key]
+    return {plot: Increment.from_arrays(own) for plot, own in arrays.items()}
+
+
 def _arrays_of(leaves: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """All leaves as plain arrays: ``name`` or ``name.Kind.part``."""
     arrays: dict[str, np.ndarray] = {}

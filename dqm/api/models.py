@@ -137,6 +137,7 @@ class TrendsQuery(Asked):
 
 class FigureQuery(Asked):
     zone: Zone = Field(default="UTC", description="IANA name of the zone that times are shown in")
+    window: bool = Field(default=False, description="only the last minutes of the run ([ingest] window_s)")
 
 
 class EventsQuery(Asked):

@@ -115,12 +115,12 @@ def list_elements(call: Call) -> BaseModel:
 
 
 def figure(call: Call) -> Response:
-    run, plot, zone = call.path["run"], call.path["plot"], call.query.zone
-    mark = queries.figure_mark(call.site, run, plot, zone)
+    run, plot, zone, window = call.path["run"], call.path["plot"], call.query.zone, call.query.window
+    mark = queries.figure_mark(call.site, run, plot, zone, window)
     if mark and _has(mark.tag):
         return _figure_response(Response(status=304), mark.version, mark.tag)
     try:
-        drawn = elements.figure(call.site, run, plot, zone, mark.tag if mark else "")
+        drawn = elements.figure(call.site, run, plot, zone, mark.tag if mark else "", window)
     except NoFigure as reason:
         # not 5xx: proxies would put a page of their own in the place of the reason
         status = 404 if reason.state == "nodata" else 409

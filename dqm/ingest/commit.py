@@ -16,13 +16,14 @@ from dqm.formats.scan import Scan
 from dqm.ingest import backoff
 from dqm.ingest.engine import unknown_trends
 from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
+from dqm.ingest.slices import cut, slice_s
 from dqm.ingest.work import Look
-from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, TrendValue
+from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, Slice, TrendValue
 from dqm.records import Element as RunElement
-from dqm.results import Element, plain
-from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
+from dqm.results import Element, as_values, plain
+from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, slices, trends
 from dqm.store.states import address_of
-from plots.base import MEMORY, PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State, Trend
+from plots.base import MEMORY, PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State
 
 DELTA_SHARE = 0.25
 """An increment that is larger than this share of its state is not worth keeping by itself."""
@@ -46,6 +47,8 @@ class Reading:
     damaged: bool = False
     faults: list[str] = field(default_factory=list)
     legs: int = 0
+    span: tuple[float, float] | None = None
+    """First and last second of the packets of the last leg [s since 1970]."""
 
 
 @dataclass
@@ -109,6 +112,8 @@ class Committer:
         self.store = store
         self.now = now
         self.plots = plots
+        self.window_s = 0.0
+        """Length of the window of a run [s]; 0: none is kept."""
         self.merger = Merger(store)
         self.find_detector = find_detector
         """(geometry id, name, directory) -> detector or None."""
@@ -125,10 +130,11 @@ class Committer:
 
     def save(self, counting: Counted, outcome: dict[str, Any], complete: bool = False) -> None:
         """Commits a pass as far as it is; `outcome` are columns of the file, `complete` says that it is at its end."""
+        piece = self._slice(counting)
         for attempt in range(TRIES):
             drafts = self._drafts(counting, complete)
             try:
-                self._write(counting, drafts, outcome, complete)
+                self._write(counting, drafts, piece, outcome, complete)
                 break
             except elements.Overtaken:
                 if attempt == TRIES - 1:
@@ -138,8 +144,26 @@ class Committer:
         for element in counting.elements:
             if element.state is not None:
                 element.increment = Increment()
+            element.added = None
             element.blocks = element.packets = 0
             element.seconds = 0.0
+
+    def _slice(self, counting: Counted) -> Slice | None:
+        """What the last leg added to the window of the run, written; None when it has none, or is not in it."""
+        file, reading = counting.file, counting.reading
+        assert file.run_id is not None
+        if not self.window_s or reading.span is None:
+            return None
+        with self.store.read() as tx:
+            run = runs.by_id(tx, file.run_id)
+            before = slices.newest_of_file(tx, file.id)
+        oldest = max(run.end or 0.0, reading.span[1]) - self.window_s
+        if run.closed or reading.span[0] < oldest - slice_s(self.window_s):
+            return None
+        if _fresh(counting):  # what stands there of these plots goes
+            before = None
+        geometry = reading.look.fit.geometry
+        return cut(file.id, reading.span, counting.elements, geometry, before, self.store.states, self.window_s)
 
     # -- one plot -------------------------------------------------------------------------------------------------
 
@@ -333,7 +357,9 @@ class Committer:
 
     # -- the transaction ------------------------------------------------------------------------------------------
 
-    def _write(self, counting: Counted, drafts: list[_Draft], outcome: dict[str, Any], complete: bool) -> None:
+    def _write(
+        self, counting: Counted, drafts: list[_Draft], piece: Slice | None, outcome: dict[str, Any], complete: bool
+    ) -> None:
         file, scan = counting.file, counting.scan
         assert file.run_id is not None
         with self.begin() as tx:
@@ -372,6 +398,12 @@ class Committer:
             assert now is not None
             for draft in drafts:
                 self._write_draft(tx, counting, now, draft, visible=not waits)
+            if fresh := _fresh(counting):
+                slices.forget(tx, file.id, fresh)
+            if piece is not None:
+                slices.save(tx, piece)
+                newest = max(runs.by_id(tx, file.run_id).end or 0.0, piece.until)
+                slices.drop(tx, file.run_id, newest - self.window_s)
             if not waits and now.start is not None:
                 followed = {draft.part.plot: draft.trends for draft in drafts}
                 trends.save_all(tx, now.id, file.run_id, now.start, now.end, followed)
@@ -552,6 +584,11 @@ class Committer:
         return self._detectors[geometry]
 
 
+def _fresh(counting: Counted) -> set[str]:
+    """Plots that this pass counts from the first row, of which nothing is saved yet."""
+    return {element.name for element in counting.elements} - counting.before.keys()
+
+
 def _cuts_show(element: Element, reading: Reading) -> bool:
     """Whether the rows of a plot were cut into blocks by looks, and the bits tell: sums of floats over a file that grows."""
     return not reading.last and element.state is not None and has_floats(element.state)
@@ -587,19 +624,6 @@ def _without_memory(figure: bytes) -> bytes:
 
 def _merges(element: Element) -> bool:
     return issubclass(element.plot, MergeablePlot)
-
-
-def as_values(found: Mapping[str, Trend]) -> dict[str, TrendValue]:
-    """Trends as plain records, with numbers that JSON has."""
-    return {
-        name: TrendValue(t.value, t.unit, _plain(t.range), _plain(t.warn), _plain(t.alarm), t.reason)
-        for name, t in found.items()
-    }
-
-
-def _plain(limits: Any) -> tuple[float | None, float | None]:
-    low, high = (None if limit is None else float(limit) for limit in limits)
-    return low, high
 
 
 def _trends_of(element: Element, detector: Any) -> dict[str, TrendValue]:

@@ -61,8 +61,9 @@ def feed(elements: Iterable[Element], packets: Packets) -> None:
                 assert element.state is not None
                 counted = element.made.count(packets)
                 element.state.add(counted)
-                if element.increment is not None:
-                    element.increment.collect(counted)
+                wanted = element.added if element.increment is None else element.increment
+                if wanted is not None:
+                    wanted.collect(counted)
             else:
                 returned = element.made(packets, element.figure)
                 element.figure = element.figure if returned is None else returned

@@ -141,6 +141,18 @@ parts = sa.Table(
     ),
 )
 
+# what some seconds of a file added to the plots, for as long as they are in the window of their run
+slices = sa.Table(
+    "slices",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("file_id", sa.ForeignKey("files.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+    sa.Column("plots", Json, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+)
+
 # one plot of one run
 elements = sa.Table(
     "elements",

@@ -10,14 +10,16 @@ from functools import cached_property
 from typing import Any
 
 from dqm.detector import Detector, find_geometry
-from dqm.records import DROPPED, Element, ElementState, Part, RetentionRule, Run
-from dqm.store import elements, geometries, parts, retention, runs
+from dqm.records import DROPPED, Element, ElementState, Part, RetentionRule, Run, Slice, TrendValue
+from dqm.results import as_values
+from dqm.store import elements, geometries, parts, retention, runs, slices
 from dqm.views.export import figure_json
 from dqm.views.plot_list import resting
 from dqm.views.site import Site
 from dqm.views.zones import in_zone
 from plots.base import MEMORY, PLUGIN_ERRORS, MergeablePlot, State, load_figure, traceback_of
 from plots.discovery import Found
+from plots.state import taken_apart
 
 KEPT_S = 24 * 3600
 AGAIN_S = 5
@@ -55,8 +57,8 @@ def version_of(site: Site, run_key: str, plot: str) -> int:
     return element.version if element else 0
 
 
-def figure(site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = "") -> Drawn:
-    """The figure of a plot of a run, its times in `zone` (IANA name). Raises NoFigure.
+def figure(site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = "", window: bool = False) -> Drawn:
+    """The figure of a plot of a run, or of its `window`, its times in `zone` (IANA name). Raises NoFigure.
 
     One that was asked for by the same `tag` (queries.figure_mark) a moment ago is at hand without any question.
     """
@@ -64,18 +66,19 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = ""
         recent = site.recent.get(tag)
     if recent is not None:
         return recent
-    drawn = _figure(site, run_key, plot, zone)
+    drawn = _figure(site, run_key, plot, zone, window)
     if tag:
         with site.recent_lock, suppress(ValueError):  # larger than all that is kept
             site.recent[tag] = drawn
     return drawn
 
 
-def _figure(site: Site, run_key: str, plot: str, zone: str) -> Drawn:
+def _figure(site: Site, run_key: str, plot: str, zone: str, window: bool) -> Drawn:
     with site.store.read() as tx:
         run = runs.get(tx, run_key)
         element = elements.get(tx, run.id, plot) if run else None
-        live = parts.of_plot(tx, run.id, plot, finished=False) if run and element and element.mergeable else []
+        live: Any = window_of(site, tx, run) if run and window else None
+        live = live or parts.of_plot(tx, run.id, plot, finished=False) if run and element and element.mergeable else []
         last = parts.last_of_run(tx, run.id, plot) if run and element and not element.mergeable else None
     if run is None:
         raise NoFigure(f"no run {run_key}")
@@ -85,7 +88,9 @@ def _figure(site: Site, run_key: str, plot: str, zone: str) -> Drawn:
         state = "broken" if element.state is ElementState.BROKEN else "nodata"
         rest = resting(site).get(plot, "") if state == "broken" else ""
         raise NoFigure("; ".join(filter(None, [element.reason, rest])), state, element.traceback)
-    if element.base == DROPPED:
+    if window and (why := _no_window(element, run, live)):
+        raise NoFigure(why)
+    if element.base == DROPPED and not window:
         raise NoFigure("what it was drawn from was dropped by a retention rule, as the run is old; its numbers stay")
     found = site.registry.plots.get(plot)
     if found is None:
@@ -96,7 +101,7 @@ def _figure(site: Site, run_key: str, plot: str, zone: str) -> Drawn:
             "being counted anew, or two hosts with different plug-ins",
             "unknown",
         )
-    key = (run.id, plot, element.version, element.updated, zone, found.source, site.generation)
+    key = (run.id, plot, element.version, element.updated, zone, window, found.source, site.generation)
     kept = site.cache.get(key)
     if kept is None:
         with site.drawing(key):  # a commit wakes every open page at once: one draws, the others take what it drew
@@ -118,6 +123,42 @@ def _drawn_or_not(site: Site, *what: Any) -> bytes | tuple[str, str, str]:
         return no.reason, no.state, no.traceback
 
 
+@dataclass(frozen=True)
+class Window:
+    """The last minutes of a run: from when to when its slices are."""
+
+    slices: tuple[Slice, ...]
+    seconds: float
+
+    @property
+    def since(self) -> float:
+        return min(piece.since for piece in self.slices)
+
+    @property
+    def until(self) -> float:
+        return max(piece.until for piece in self.slices)
+
+
+def window_of(site: Site, tx: Any, run: Run) -> Window | None:
+    """The window of a run; None when none is kept, or not any more."""
+    seconds = site.settings.ingest.window_s
+    found = slices.of_run(tx, run.id, seconds) if seconds else []
+    return Window(tuple(found), seconds) if found else None
+
+
+def _no_window(element: Element, run: Run, window: Any) -> str:
+    """Why there is no window of an element; empty when there is."""
+    if not element.mergeable:
+        return "it keeps one figure, which cannot be made of the last minutes alone"
+    if run.closed:
+        return "the run is closed: its last minutes by themselves were kept while it was open"
+    if not isinstance(window, Window):
+        return "none of its last minutes are kept by themselves (yet)"
+    if not any(piece.plots.get(element.plot) == (element.plot_version, element.geometry) for piece in window.slices):
+        return "it has not counted the last minutes of this run yet"
+    return ""
+
+
 def _is_old(site: Site, run: Run) -> bool:
     """Whether a retention rule says that figures of this run are not kept."""
     rules = [RetentionRule(**rule.model_dump()) for rule in site.settings.retention.rules]
@@ -125,11 +166,14 @@ def _is_old(site: Site, run: Run) -> bool:
     return bool(days) and time.time() - (run.end or run.start or run.updated) > days * 86400
 
 
-def _draw(site: Site, element: Element, found: Found, live: list[Part], last: Part | None, zone: str) -> bytes:
+def _draw(site: Site, element: Element, found: Found, live: list[Part] | Window, last: Part | None, zone: str) -> bytes:
     try:
         made = found.plot()
         if isinstance(made, MergeablePlot):
-            state = run_state(site, made, element, live)
+            if isinstance(live, Window):
+                state = window_state(site, made, element, live)
+            else:
+                state = run_state(site, made, element, live)
             drawn = made.figure(state)
         else:
             if last is None or last.base is None:
@@ -160,6 +204,44 @@ def run_state(site: Site, plot: MergeablePlot, element: Element, live: list[Part
     except KeyError as error:
         raise NoFigure(f"its state {error.args[0]} is not in the data directory of this host", "broken") from None
     return state
+
+
+def window_state(site: Site, plot: MergeablePlot, element: Element, window: Window) -> State:
+    """The state of the last minutes of a run."""
+    state = plot.start(geometry(site, element.geometry))
+    for piece in window.slices:
+        if piece.plots.get(element.plot) == (element.plot_version, element.geometry):
+            try:
+                content = site.store.states.get(piece.address)
+            except KeyError as error:
+                raise NoFigure(
+                    f"its state {error.args[0]} is not in the data directory of this host", "broken"
+                ) from None
+            state.add(taken_apart(content, element.plot)[element.plot])
+    return state
+
+
+def window_trends(site: Site, run: Run, element: Element, window: Window) -> dict[str, TrendValue]:
+    """The numbers of a plot over the window of its run; none where they cannot be told."""
+    found = site.registry.plots.get(element.plot)
+    if (
+        found is None
+        or not element.mergeable
+        or element.state is not ElementState.OK
+        or _no_window(element, run, window)
+    ):
+        return {}
+    key = ("window trends", run.id, element.plot, element.version, element.updated, found.source, site.generation)
+    kept = site.cache.get(key)
+    if kept is None:
+        try:
+            made = found.plot()
+            assert isinstance(made, MergeablePlot)
+            kept = as_values(made.read_trends(window_state(site, made, element, window)))
+        except (NoFigure, *PLUGIN_ERRORS):
+            kept = {}
+        site.cache.set(key, kept, expire=AGAIN_S * 60, tag=str(run.id))
+    return kept
 
 
 def _load(site: Site, address: str, plot: MergeablePlot, element: Element, detector: Detector | None) -> State:

@@ -162,13 +162,16 @@ class Mark:
     tag: str
 
 
-def figure_mark(site: Site, run_key: str, plot: str, zone: str) -> Mark | None:
+def figure_mark(site: Site, run_key: str, plot: str, zone: str, window: bool = False) -> Mark | None:
     """The mark of the figure that would be drawn now; None when there would be none. Worked out once for each notice."""
     registry = site.registry  # before the generation: it may change it
-    return site.known((run_key, plot, zone, site.generation), lambda tx: _mark(tx, site, registry, run_key, plot, zone))
+    asked = (run_key, plot, zone, window)
+    return site.known((*asked, site.generation), lambda tx: _mark(tx, site, registry, *asked))
 
 
-def _mark(tx: Connection, site: Site, registry: Registry, run_key: str, plot: str, zone: str) -> Mark | None:
+def _mark(
+    tx: Connection, site: Site, registry: Registry, run_key: str, plot: str, zone: str, window: bool
+) -> Mark | None:
     run = runs.get(tx, run_key)
     element = elements.get(tx, run.id, plot) if run else None
     found = registry.plots.get(plot)
@@ -176,7 +179,7 @@ def _mark(tx: Connection, site: Site, registry: Registry, run_key: str, plot: st
         return None
     # `updated` too: another database may have the same run with the same version
     parts = (element.run_id, plot, element.version, element.updated, element.plot_version)
-    text = repr((run_key, *parts, zone, found.source, site.generation))
+    text = repr((run_key, *parts, zone, window, found.source, site.generation))
     return Mark(element.version, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24])
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
 
 from dqm.records import Element, ElementState, FileState, Plugin, Run, TrendValue
 from dqm.store import elements, files, plugins, runs
+from dqm.views.elements import Window, window_of, window_trends
 from dqm.views.live import run_state
 from dqm.views.site import Site
 from dqm.views.verdicts import NOTEWORTHY, ORDER, amount, beyond, limits_words, named_amount, state_of, trend_words
@@ -90,10 +91,16 @@ class RunPage:
     """Titles of plots that are not counted for this run (yet)."""
     broken: tuple[Broken, ...]
     """Plug-ins that cannot be used."""
+    window_s: float = 0.0
+    """Length of the window that is kept of runs [s]; 0: none."""
+    in_window: bool = False
+    """Whether all that is shown is of the window."""
+    window: tuple[float, float] | None = None
+    """From when to when the window is [s since 1970]; None when there is none (any more)."""
 
 
-def run_page(site: Site, key: str, now: float | None = None) -> RunPage | None:
-    """The page of a run (``latest``: of the newest); None when there is no such run."""
+def run_page(site: Site, key: str, now: float | None = None, in_window: bool = False) -> RunPage | None:
+    """The page of a run (``latest``: of the newest), or of its window; None when there is no such run."""
     registry = site.registry
     with site.store.read() as tx:
         latest = runs.latest(tx)
@@ -104,6 +111,9 @@ def run_page(site: Site, key: str, now: float | None = None) -> RunPage | None:
         found = elements.of_run(tx, run.id)
         known = {plugin.name: plugin for plugin in plugins.listed(tx)}
         unread = unread_of(tx, run)
+        window = window_of(site, tx, run) if in_window else None
+    if in_window:
+        found = {plot: _in_window(site, run, element, window) for plot, element in found.items()}
     newest = latest is not None and latest.id == run.id
     share = share_of_files(run, unread)
     tiles = [_tile(element, registry, known, run, share) for element in found.values()]
@@ -120,7 +130,15 @@ def run_page(site: Site, key: str, now: float | None = None) -> RunPage | None:
         numbers=numbers_of({tile.plot: tile.title for tile in shown}, found),
         missing=tuple(sorted(it.plot.title for name, it in registry.plots.items() if name not in found)),
         broken=tuple(registry.broken),
+        window_s=site.settings.ingest.window_s,
+        in_window=in_window,
+        window=(window.since, window.until) if window else None,
     )
+
+
+def _in_window(site: Site, run: Run, element: Element, window: Window | None) -> Element:
+    """An element with the numbers of the window."""
+    return replace(element, trends=window_trends(site, run, element, window) if window else {})
 
 
 def unread_of(tx: Connection, run: Run) -> Unread:
@@ -215,9 +233,9 @@ class PlotPage:
     numbers: tuple[Number, ...]
 
 
-def plot_page(site: Site, key: str, plot: str) -> PlotPage | RunPage | None:
+def plot_page(site: Site, key: str, plot: str, in_window: bool = False) -> PlotPage | RunPage | None:
     """An enlarged plot; the page of its run when the run has no such plot; None when there is no such run."""
-    page = run_page(site, key)
+    page = run_page(site, key, in_window=in_window)
     if page is None:
         return None
     tiles = page.tiles

@@ -31,27 +31,28 @@ def graph(id: Any, figure: Any = None, toolbar: bool = False, **properties: Any)
 
 
 def figure_area(
-    run_key: str, plot: str, version: int = 0, *, toolbar: bool = False, fill: bool = False, height: int | None = None
-) -> html.Div:
-    """Where the figure of a plot of a run appears; `fill`: as high as the window allows; `height` [px]: that of the tile."""
+    run_key: str, plot: str, version: int = 0, *, toolbar: bool = False, fill: bool = False, height: int | None = None,
+    in_window: bool = False,
+) -> html.Div:  # fmt: skip
+    """Where the figure of a plot of a run (or of its window) appears.
+
+    `fill`: as high as the browser allows; `height` [px]: that of the tile.
+    """
     options = {name: "yes" for name, wanted in (("data_toolbar", toolbar), ("data_fill", fill)) if wanted}
     options |= {"data_height": str(height)} if height else {}
-    return html.Div(
-        className="figure",
-        **extra(
-            data_figure=figure_url(run_key, plot), data_key=f"{run_key}/{plot}", data_version=str(version), **options
-        ),
-    )
+    options["data_figure"] = figure_url(run_key, plot, in_window)
+    return html.Div(className="figure", **extra(data_key=f"{run_key}/{plot}", data_version=str(version), **options))
 
 
-def figure_url(run_key: str, plot: str) -> str:
+def figure_url(run_key: str, plot: str, in_window: bool = False) -> str:
     """Below the prefix of the site, which the browser knows."""
-    return f"api/v1/runs/{quote(run_key, safe='')}/elements/{quote(plot, safe='')}/figure"
+    asked = "?window=true" if in_window else ""
+    return f"api/v1/runs/{quote(run_key, safe='')}/elements/{quote(plot, safe='')}/figure{asked}"
 
 
-def plot_link(run_key: str, plot: str) -> str:
+def plot_link(run_key: str, plot: str, in_window: bool = False) -> str:
     """The page of the enlarged plot."""
-    return f"/runs/{quote(run_key, safe='')}/{quote(plot, safe='')}"
+    return f"/runs/{quote(run_key, safe='')}/{quote(plot, safe='')}{'?window=1' if in_window else ''}"
 
 
 def figure_tile(
@@ -63,14 +64,15 @@ def figure_tile(
     version: int = 0,
     group: str = "",
     state: str = "",
+    in_window: bool = False,
 ) -> html.Article:
     """A plot of a run: what it shows, what it covers, what is wrong with it, and its figure."""
-    href = plot_link(run_key, plot)
+    href = plot_link(run_key, plot, in_window)
     enlarge = html.A("enlarge", href=href, className="enlarge", title=f"Enlarge {title} (e)", tabIndex="-1")
     tools = html.Span([enlarge, html.Span(group, className="group-name")], className="tools")
     head = html.Div([html.H3(html.A(title, href=href)), tools], className="head")
     words = html.Div(verdicts, className="verdicts") if verdicts else None
-    parts = [head, html.P(cover, className="cover"), words, figure_area(run_key, plot, version)]
+    parts = [head, html.P(cover, className="cover"), words, figure_area(run_key, plot, version, in_window=in_window)]
     return html.Article(
         [part for part in parts if part is not None],
         id=f"tile-{plot}",

@@ -27,11 +27,11 @@ def register(app: Any, site: Site) -> None:
         State(SHOWN, "data"),
         prevent_initial_call=True,
     )
-    def show_plot(element: Any, run: Any, _tick: Any, shown: list[str]) -> Any:
-        key, plot = shown
+    def show_plot(element: Any, run: Any, _tick: Any, shown: list[Any]) -> Any:
+        key, plot, in_window = str(shown[0]), str(shown[1]), bool(shown[2])
         if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
             return no_update
         try:
-            return tree_of(plot_of(plot_page(site, key, plot), key, plot))
+            return tree_of(plot_of(plot_page(site, key, plot, in_window), key, plot))
         except StoreProblem as problem:
             return tree_of(failure(f"Run {key} cannot be shown", str(problem)))

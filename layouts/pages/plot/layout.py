@@ -11,21 +11,33 @@ from dqm.views.site import Site
 from layouts.components.graph import figure_area, plot_link
 from layouts.components.steady import steady
 from layouts.components.words import empty, extra, run_mark
-from layouts.pages.run.layout import cover_of, neighbours, no_run, numbers_table, run_link, wrong_words
+from layouts.pages.run.layout import (
+    asks_window,
+    cover_of,
+    neighbours,
+    no_run,
+    numbers_table,
+    run_link,
+    window_switch,
+    wrong_words,
+)
 
 BODY, SHOWN = "plot-body", "plot-shown"
 
 
 def layout(site: Site, query: dict[str, str], run: str, plot: str) -> html.Div:
-    shown = steady(BODY, plot_of(plot_page(site, run, plot), run, plot))
-    return html.Div([dcc.Store(id=SHOWN, data=[run, plot]), shown], className="enlarged")
+    in_window = asks_window(query)
+    shown = steady(BODY, plot_of(plot_page(site, run, plot, in_window), run, plot))
+    return html.Div([dcc.Store(id=SHOWN, data=[run, plot, in_window]), shown], className="enlarged")
 
 
 def plot_of(found: PlotPage | RunPage | None, run: str, plot: str) -> list[Any]:
     """The whole page; words when there is no such run or plot. The figure has its place, whatever stands above it."""
     if not isinstance(found, PlotPage):
         return [_nothing(found, run, plot)]
-    area = figure_area(found.page.run.key, plot, found.tile.version, toolbar=True, fill=True)
+    area = figure_area(
+        found.page.run.key, plot, found.tile.version, toolbar=True, fill=True, in_window=found.page.in_window
+    )
     return [html.Div(_head(found, run)), area, html.Div(_numbers(found))]
 
 
@@ -42,21 +54,22 @@ def _head(found: PlotPage, run: str) -> list[Any]:
     tile, page = found.tile, found.page
     log: Any = html.Button("log scale", id="log-switch", **extra(aria_pressed="false")) if tile.log_switch else None
     links = [
-        html.A("◀ back to the run (Esc)", id="up", href=run_link(run), className="button"),
-        _step(run, found.previous, "previous-plot", "▲ previous plot (k)"),
-        _step(run, found.next, "next-plot", "▼ next plot (j)"),
+        html.A("◀ back to the run (Esc)", id="up", href=run_link(run, page.in_window), className="button"),
+        _step(run, found.previous, "previous-plot", "▲ previous plot (k)", page.in_window),
+        _step(run, found.next, "next-plot", "▼ next plot (j)", page.in_window),
+        window_switch(page, plot_link(run, tile.plot), plot_link(run, tile.plot, in_window=True)),
         neighbours(page.before, page.behind, tile.plot),
     ]
     name = [html.H2(tile.title), html.Span(f"run {page.run.key}", className="weak"), run_mark(page.state), log]
     title = html.Div(name, className="run-head")
     words = [wrong_words(number) for number in tile.wrong]
-    return [html.Div(links, className="links"), title, html.P(cover_of(tile), className="cover"), *words]
+    return [html.Div(links, className="links"), title, html.P(cover_of(tile, page), className="cover"), *words]
 
 
-def _step(run: str, plot: str | None, id: str, text: str) -> Any:
+def _step(run: str, plot: str | None, id: str, text: str, in_window: bool) -> Any:
     if plot is None:
         return html.Span(text, className="button off", **extra(aria_disabled="true"))
-    return html.A(text, id=id, href=plot_link(run, plot), className="button")
+    return html.A(text, id=id, href=plot_link(run, plot, in_window), className="button")
 
 
 def _numbers(found: PlotPage) -> Any:

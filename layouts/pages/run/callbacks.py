@@ -16,7 +16,7 @@ from layouts.pages.run.layout import BODY, KEY, run_of
 
 
 def register(app: Any, site: Site) -> None:
-    shared = Shared(lambda site, key: tree_of(run_of(run_page(site, key), key)))
+    shared = Shared(lambda site, key, window: tree_of(run_of(run_page(site, key, in_window=bool(window)), key)))
     steady.register(app, BODY)
 
     @app.callback(
@@ -29,11 +29,12 @@ def register(app: Any, site: Site) -> None:
         State(KEY, "data"),
         prevent_initial_call=True,
     )
-    def show_run(element: Any, run: Any, file: Any, plots: Any, _tick: Any, key: str) -> Any:
+    def show_run(element: Any, run: Any, file: Any, plots: Any, _tick: Any, asked: list[Any]) -> Any:
+        key, in_window = str(asked[0]), bool(asked[1])
         if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
             return no_update
         try:
-            return shared(site, key, seq=seq_of((element, run, file, plots)))
+            return shared(site, key, "1" if in_window else "", seq=seq_of((element, run, file, plots)))
         except StoreProblem as problem:
             return tree_of(failure(f"Run {key} cannot be shown", str(problem)))
 

@@ -20,7 +20,14 @@ BODY, KEY = "run-body", "run-key"
 
 
 def layout(site: Site, query: dict[str, str], run: str) -> html.Div:
-    return html.Div([dcc.Store(id=KEY, data=run), steady(BODY, run_of(run_page(site, run), run))])
+    in_window = asks_window(query)
+    page = run_page(site, run, in_window=in_window)
+    return html.Div([dcc.Store(id=KEY, data=[run, in_window]), steady(BODY, run_of(page, run))])
+
+
+def asks_window(query: dict[str, str]) -> bool:
+    """Whether a URL asks for the last minutes of a run alone."""
+    return query.get("window") == "1"
 
 
 def run_of(page: RunPage | None, key: str) -> list[Any]:
@@ -50,8 +57,25 @@ def no_run(key: str) -> html.Div:
     )
 
 
-def run_link(key: str) -> str:
-    return f"/runs/{quote(key, safe='')}"
+def run_link(key: str, in_window: bool = False) -> str:
+    return f"/runs/{quote(key, safe='')}{'?window=1' if in_window else ''}"
+
+
+def window_switch(page: RunPage, whole: str, window: str) -> Any:
+    """The whole run, or its last minutes alone, in which a trip is seen that the sum of hours hides."""
+    if not page.window_s:
+        return None
+    minutes = page.window_s / 60
+    last = f"last {minutes:g} min" if minutes >= 1 else f"last {page.window_s:g} s"
+
+    def link(text: str, href: str, on: bool, id: str) -> html.A:
+        return html.A(text, id=id, href=href, className="button", **(extra(aria_current="true") if on else {}))
+
+    return html.Span(
+        [link("whole run", whole, not page.in_window, "whole-run"), link(last, window, page.in_window, "window")],
+        className="window-switch",
+        **extra(role="group", aria_label="What is shown"),
+    )
 
 
 def run_header(page: RunPage, key: str) -> html.Section:
@@ -65,6 +89,7 @@ def run_header(page: RunPage, key: str) -> html.Section:
         html.Span(run.category, className="category"),
         *[html.Span(tag, className="tag") for tag in run.tags],
         follows,
+        window_switch(page, run_link(key), run_link(key, in_window=True)),
         neighbours(page.before, page.behind),
     ]
     return html.Section(
@@ -129,7 +154,7 @@ def _plots(page: RunPage) -> html.Div:
     look = "tiles stale" if page.state == "silent" else "tiles"
     shown = {tile.plot for tile in page.tiles}
     broken = [broken_tile(plugin) for plugin in page.broken if plugin.name not in shown]
-    tiles = html.Div([*broken, *[tile_of(page.run, tile) for tile in page.tiles]], className=look)
+    tiles = html.Div([*broken, *[tile_of(page, tile) for tile in page.tiles]], className=look)
     return html.Div([tiles, _not_there(page)])
 
 
@@ -147,16 +172,19 @@ def broken_tile(plugin: Broken) -> html.Article:
     return html.Article(parts, id=f"tile-{plugin.name}", className="tile", **attributes)
 
 
-def tile_of(run: Run, tile: Tile) -> html.Article:
+def tile_of(page: RunPage, tile: Tile) -> html.Article:
     """A plot of the run."""
     words = [wrong_words(number) for number in tile.wrong]
     return figure_tile(
-        run.key, tile.plot, tile.title, cover_of(tile), words, tile.version, group=tile.group, state=tile.state
-    )
+        page.run.key, tile.plot, tile.title, cover_of(tile, page), words, tile.version, group=tile.group,
+        state=tile.state, in_window=page.in_window,
+    )  # fmt: skip
 
 
-def cover_of(tile: Tile) -> list[Any]:
+def cover_of(tile: Tile, page: RunPage) -> list[Any]:
     """What the figure covers, and how old it is."""
+    if page.in_window and page.window is not None and tile.mergeable:
+        return [moment(page.window[0]), " to ", moment(page.window[1]), ", ", age(tile.updated)]
     share = (
         "newest file only" if not tile.mergeable else f"{percent(tile.share)} of run" if tile.share is not None else ""
     )
