@@ -13,6 +13,7 @@ from plots.drawing import axes, say
 
 WARN_HZ, ALARM_HZ = 100, 1000  # pacmon, tile boards
 CHANNELS_PER_TILE = 4  # io_channels that read a tile
+MOST_CELLS = 1 << 20  # of the map: 4,096 tiles; ND-LAr has 1,400
 
 
 class ChipRate(MergeablePlot):
@@ -35,6 +36,9 @@ class ChipRate(MergeablePlot):
             return
         tiles, row = np.unique(chips.keys >> 8, return_inverse=True)
         ids, column = np.unique(chips.keys & 255, return_inverse=True)
+        if len(tiles) * len(ids) > MOST_CELLS:
+            say(fig, f"{len(chips.keys):,} chips on {len(tiles):,} tiles: more than any detector has")
+            return
         grid = np.full((len(tiles), len(ids)), np.nan, np.float32)
         grid[row, column] = rates
         fig.add_trace(

@@ -14,6 +14,7 @@ from plots.base import MergeablePlot, Packets, Series, State
 from plots.drawing import axes, colour, say, time_axis, utc
 
 GROUPS = 256
+MOST_GROUPS = 80  # drawn; ND-LAr has 70
 
 
 class SyncSeries(MergeablePlot):
@@ -36,7 +37,12 @@ class SyncSeries(MergeablePlot):
             say(fig, "No PPS syncs with a time yet")
             return
         middle = utc(syncs.seconds + syncs.width // 2)
-        for io_group in np.flatnonzero(syncs.counts.any(axis=0)).tolist():
+        io_groups = np.flatnonzero(syncs.counts.any(axis=0))
+        if len(io_groups) > MOST_GROUPS:
+            off = np.abs(ticks.counts[:, io_groups].sum(axis=0)) / syncs.counts[:, io_groups].sum(axis=0)
+            io_groups = np.sort(io_groups[np.argsort(off)[-MOST_GROUPS:]])
+            fig.update_layout(title={"text": f"the {MOST_GROUPS} io_groups that are furthest off", "font": {"size": 12}})
+        for io_group in io_groups.tolist():
             counts = syncs.counts[:, io_group]
             mean = np.divide(ticks.counts[:, io_group], counts, out=np.full(len(counts), np.nan), where=counts > 0)
             fig.add_trace(
