@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from dqm.detector import Detector
-from dqm.records import TrendValue
 from plots.base import Increment, Plot, State, Stopped, Trend, traceback_of
 
 
@@ -64,19 +62,6 @@ class Element:
         self.broken = f"{doing}: {type(error).__name__}{': ' + text if text else ''}"
         self.traceback = plain(traceback_of(error))
         self.state, self.figure, self.packed, self.trends = None, None, None, {}
-
-
-def as_values(found: Mapping[str, Trend]) -> dict[str, TrendValue]:
-    """Trends as plain records, with numbers that JSON has."""
-    return {
-        name: TrendValue(t.value, t.unit, _plain(t.range), _plain(t.warn), _plain(t.alarm), t.reason)
-        for name, t in found.items()
-    }
-
-
-def _plain(limits: Any) -> tuple[float | None, float | None]:
-    low, high = (None if limit is None else float(limit) for limit in limits)
-    return low, high
 
 
 @dataclass

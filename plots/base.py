@@ -21,7 +21,20 @@ import plotly.graph_objects as go
 from dqm.formats.about import About
 from dqm.formats.packets import Packets, no_packets
 from plots.options import Options
-from plots.state import Extent, Increment, KeyedCounts, LiveTime, Scatter, Series, State, Versions, WrongState, tally
+from plots.state import (
+    Extent,
+    Increment,
+    KeyedCounts,
+    LiveTime,
+    Scatter,
+    Series,
+    State,
+    Versions,
+    WrongState,
+    taken_apart,
+    tally,
+    together,
+)
 
 __all__ = [
     "LEVELS",
@@ -46,7 +59,9 @@ __all__ = [
     "decode_arrays",
     "load_figure",
     "plugin_error",
+    "taken_apart",
     "tally",
+    "together",
     "traceback_of",
 ]
 

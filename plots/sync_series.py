@@ -41,7 +41,9 @@ class SyncSeries(MergeablePlot):
         if len(io_groups) > MOST_GROUPS:
             off = np.abs(ticks.counts[:, io_groups].sum(axis=0)) / syncs.counts[:, io_groups].sum(axis=0)
             io_groups = np.sort(io_groups[np.argsort(off)[-MOST_GROUPS:]])
-            fig.update_layout(title={"text": f"the {MOST_GROUPS} io_groups that are furthest off", "font": {"size": 12}})
+            fig.update_layout(
+                title={"text": f"the {MOST_GROUPS} io_groups that are furthest off", "font": {"size": 12}}
+            )
         for io_group in io_groups.tolist():
             counts = syncs.counts[:, io_group]
             mean = np.divide(ticks.counts[:, io_group], counts, out=np.full(len(counts), np.nan), where=counts > 0)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from dqm.checks.range_check import judge, worst
+from dqm.checks.values import as_values
 from dqm.formats.reader import Cursor
 from dqm.formats.scan import Scan
 from dqm.ingest import backoff
@@ -20,7 +21,7 @@ from dqm.ingest.slices import cut, slice_s
 from dqm.ingest.work import Look
 from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, Slice, TrendValue
 from dqm.records import Element as RunElement
-from dqm.results import Element, as_values, plain
+from dqm.results import Element, plain
 from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, slices, trends
 from dqm.store.states import address_of
 from plots.base import MEMORY, PLUGIN_ERRORS, Increment, MergeablePlot, Plot, State

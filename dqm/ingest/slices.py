@@ -12,7 +12,7 @@ from dataclasses import replace
 from dqm.records import Slice
 from dqm.results import Element
 from dqm.store.states import MissingState, States
-from plots.state import taken_apart, together
+from plots.base import taken_apart, together
 
 PIECES = 10
 """The window moves on in so many steps."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from dqm.checks.values import as_values
 from dqm.detector import Detector, find_geometry
 from dqm.records import DROPPED, Element, ElementState, Part, RetentionRule, Run, Slice, TrendValue
-from dqm.results import as_values
 from dqm.store import elements, geometries, parts, retention, runs, slices
 from dqm.views.export import figure_json
 from dqm.views.plot_list import resting
