@@ -9,7 +9,7 @@ from tests.ingest.watching import Site, take
 
 def test_a_bad_pedestal_file_is_said_on_the_tile_of_the_charge_and_mended_without_a_restart(tmp_path: Path) -> None:
     pedestals = tmp_path / "ped.json"
-    site = Site(tmp_path, pedestals=pedestals)
+    site = Site(tmp_path, pedestals=pedestals, plots=None)
     take(site.root, raw=False)
     site.settle()
     found = site.elements("5")

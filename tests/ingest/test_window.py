@@ -139,7 +139,7 @@ def both_forms(site: Site, made: list[Path]) -> None:
 def test_a_window_that_is_longer_than_the_run_is_the_run(
     tmp_path: Path, shown: Callable[..., Shown], come: Callable[[Site, list[Path]], None]
 ) -> None:
-    site = Site(tmp_path, window_s=80_000)
+    site = Site(tmp_path, plots=None, window_s=80_000)
     made = take(tmp_path / "made", LONGER, subrun_s=2, raw=False)
     for path in made:
         age(path, END)
@@ -202,7 +202,7 @@ def test_sums_of_floats_have_a_window_too(tmp_path: Path, shown: Callable[..., S
 
 
 def test_a_closed_run_keeps_no_window_and_says_so(tmp_path: Path, shown: Callable[..., Shown]) -> None:
-    site = Site(tmp_path, window_s=80_000)
+    site = Site(tmp_path, plots=None, window_s=80_000)
     for path in take(site.root, LONGER, subrun_s=2, raw=False):
         age(path, END)
     site.settle()

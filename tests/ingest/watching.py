@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,13 @@ from tests.conftest import REPOSITORY
 SHORT = DemoRun(seed=3, duration_s=4, start_unix=1_750_000_000).busier(0.1)
 
 
+FEW = (
+    "AdcSpectrum", "ChipConfiguration", "HotPixels", "PacketRate", "ParityErrors", "PixelMap", "SyncDt", "TileRate",
+    "TriggerPackets",
+)  # fmt: skip
+"""Plots of each kind: by second, by channel, of the geometry, of the file itself, with a memory across packets."""
+
+
 class Clock:
     """Time that passes when it is told to. It begins well after the files of a test are made."""
 
@@ -37,13 +44,31 @@ class Clock:
         return self.now
 
 
+class SomePlots(Shelf):
+    """Of the built-in plots these alone, with all plug-ins: what is the same for every plot is tested with some."""
+
+    def __init__(self, names: Collection[str], *shelf: Any) -> None:
+        super().__init__(*shelf)
+        self.names = names
+
+    def look(self) -> bool:
+        changed = super().look()
+        if changed:
+            found = self.registry.plots.items()
+            self.registry.plots = {
+                name: plot for name, plot in found if plot.source != "built-in" or name in self.names
+            }
+        return changed
+
+
 class Site:
-    """A data root, a store, a watch."""
+    """A data root, a store, a watch. With a few plots of each kind, or with `plots`; None: with all that are built in."""
 
     def __init__(
         self, folder: Path, *, store: Store | None = None, plugins: Iterable[Path] = (),
-        pedestals: Path | None = None, executor: Executor | None = None, **ingest: Any,
+        pedestals: Path | None = None, executor: Executor | None = None, plots: Collection[str] | None = FEW, **ingest: Any,
     ):  # fmt: skip
+        self.plots = plots
         self.folder = folder
         self.root = folder / "data"
         self.root.mkdir(parents=True, exist_ok=True)
@@ -63,7 +88,8 @@ class Site:
         if isinstance(self.clock, Clock):
             self.clock.now += 20
         plots = self.settings.plots
-        shelf = Shelf(plots.paths, Limits.of(plots), plots)
+        given = (plots.paths, Limits.of(plots), plots)
+        shelf = Shelf(*given) if self.plots is None else SomePlots(self.plots, *given)
         return Watch(self.store, self.settings, Sources(), shelf, self.clock, self.executor)
 
     def scan(self) -> None:
