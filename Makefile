@@ -64,6 +64,7 @@ bench: setup-dev browser postgresql ## speed and memory over 10 million packets,
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.predecessor
 	$(BIN)/python -m benchmarks.site
+	$(BIN)/python -m benchmarks.pixels
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.year
 

@@ -252,7 +252,7 @@
     const canvas = figure.canvas || figure.element.appendChild(document.createElement("div"));
     const current = viewed(figure, json.data, figure.canvas && figure.canvas.layout);
     await library.react(canvas, json.data, current, config(figure));
-    if (!figure.canvas) canvas.on("plotly_relayout", (event) => rememberView(figure, event));
+    if (!figure.canvas) listen(figure, canvas);
     figure.canvas = canvas;
     figure.etag = etag;
     const log = document.getElementById("log-switch");
@@ -390,7 +390,31 @@
     setHeight(figure, figure.layout.height);
     const { data, layout } = figure.canvas;
     await library.newPlot(figure.canvas, data, viewed(figure, data, layout), config(figure));
-    figure.canvas.on("plotly_relayout", (event) => rememberView(figure, event));
+    listen(figure, figure.canvas);
+  }
+
+  function listen(figure, canvas) {
+    canvas.on("plotly_relayout", (event) => rememberView(figure, event));
+    if ("click" in figure.element.dataset) canvas.on("plotly_click", (event) => followClick(figure, event));
+  }
+
+  // from the map of pixels to its io_group, from a bin to the packets behind it
+  function followClick(figure, event) {
+    const point = event && event.points && event.points[0];
+    const to = figure.element.dataset.click;
+    if (!point || !to) return;
+    const base = document.getElementById("shell").dataset.base;
+    const { name, x } = point.fullData;
+    if (!to.includes("?")) {
+      const group = /^io_group (\d+)$/.exec(name);
+      if (group) larboard.go(`${base}${to}${group[1]}`);
+      return;
+    }
+    const [label] = Array.isArray(point.customdata) ? point.customdata : [];
+    const next = x && x[point.pointNumber + 1];
+    const clicked = { series: name, x: point.x, to: next, label, zone: root.dataset.zone || "UTC" };
+    const query = new URLSearchParams(Object.entries(clicked).filter(([, value]) => value !== undefined && value !== null));
+    larboard.go(`${base}${to}&${query}`);
   }
 
   window.addEventListener("resize", () => {

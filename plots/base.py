@@ -37,9 +37,11 @@ from plots.state import (
 )
 
 __all__ = [
+    "DATA",
     "LEVELS",
     "PLUGIN_ERRORS",
     "About",
+    "Bin",
     "Extent",
     "Increment",
     "KeyedCounts",
@@ -48,6 +50,7 @@ __all__ = [
     "Packets",
     "Plot",
     "PluginError",
+    "Ranges",
     "Scatter",
     "Series",
     "State",
@@ -141,6 +144,25 @@ class Trend:
                 raise TypeError(f"a trend's {name} is {limits!r}, expected (low, high) with numbers or None")
 
 
+@dataclass(frozen=True)
+class Bin:
+    """What somebody clicked in a figure: the name of the line or bar, the x of the point, and that of the next one.
+
+    Of a time axis `low` and `high` are unix seconds. `label` is what the point is called, where it has a name.
+    """
+
+    name: str
+    low: float
+    high: float
+    label: str = ""
+
+
+Ranges = Mapping[str, tuple[float, float]]
+"""Columns of packets and the lowest and highest value that they have, both inside."""
+DATA: Ranges = {"packet_type": (0, 0), "valid_parity": (1, 1)}
+"""Data packets of valid parity, as ``packets.data``."""
+
+
 class Plot:
     """A plot whose figure is its memory. Give it a title and write ``__call__``."""
 
@@ -166,6 +188,13 @@ class Plot:
     @property
     def name(self) -> str:
         return type(self).__name__
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        """Which packets a bin of the figure counts, by ranges of their columns; None when that cannot be told.
+
+        It is asked of built-in plots only, where the page runs.
+        """
+        return None
 
     def new_figure(self) -> go.Figure:
         """The figure that the first packets are given with."""

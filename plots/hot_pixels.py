@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import KeyedCounts, LiveTime, MergeablePlot, Packets, Scatter, State, Trend
+from plots.base import DATA, Bin, KeyedCounts, LiveTime, MergeablePlot, Packets, Ranges, Scatter, State, Trend
+from plots.chip_rate import CHANNELS_PER_TILE
 from plots.drawing import axes, colour, limit, say
 from plots.pixel_map import packets_inside
 
@@ -54,6 +55,17 @@ class HotPixels(MergeablePlot):
             limit(fig, WARN_HZ)
             _name_thehottest(fig, top.labels, rates)
         axes(fig, x="pixel, hottest first (io_group-io_channel-chip-channel)", y="rate [Hz]")
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        ids = clicked.label.split("-")
+        if len(ids) != 4 or not all(part.isascii() and part.isdecimal() and len(part) < 4 for part in ids):
+            return None
+        group, channel, chip, number = map(int, ids)
+        # the network of a tile may have read it out through another of the four io_channels of its tile
+        first = (channel - 1) // CHANNELS_PER_TILE * CHANNELS_PER_TILE + 1
+        of_tile = (first, first + CHANNELS_PER_TILE - 1)
+        ranges: Ranges = {"io_group": (group, group), "io_channel": of_tile, "chip_id": (chip, chip)}
+        return {**DATA, **ranges, "channel_id": (number, number)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         every, groups = _all_counts(state)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import LiveTime, MergeablePlot, Packets, Series, State, Trend
-from plots.drawing import OKABE_ITO, axes, say, time_axis, time_steps
-from plots.packet_rate import TYPES
+from plots.base import Bin, LiveTime, MergeablePlot, Packets, Ranges, Series, State, Trend
+from plots.drawing import OKABE_ITO, axes, say, seconds_of, time_axis, time_steps
+from plots.packet_rate import TYPES, types_named
 
 CONFIG = (2, 3)
 
@@ -41,6 +41,10 @@ class PacketTypes(MergeablePlot):
             name = TYPES[number] if number < len(TYPES) else "unknown type"
             time_steps(fig, edges, shares[:, number], name, OKABE_ITO[number % len(OKABE_ITO)])
         time_axis(fig, edges, every)
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        found = types_named(clicked.name)
+        return found and {"packet_type": found, "unix_time": seconds_of(clicked)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         by_type, live = state["by_type"], state["live"].longest()

@@ -43,16 +43,7 @@ class PixelMap(MergeablePlot):
             _empty_axes(fig)
             say(fig, NO_GEOMETRY.capitalize())
             return
-        counts = state["packets"]
-        hit = counts > 0
-        mean = np.divide(state["adc"], counts, out=np.full(len(counts), np.nan), where=hit)
-        square = np.divide(state["adc_squared"], counts, out=np.full(len(counts), np.nan), where=hit)
-        rate = state["live"].per_second(counts, state.detector.pixels.io_group)
-        values = {
-            "Mean": mean,
-            "Standard deviation": np.sqrt(np.maximum(square - mean**2, 0)),
-            "Rate": np.where(hit, rate, np.nan),
-        }
+        values = values_of(state)
         for number, plane in enumerate(state.detector.planes):
             _panel(fig, number, plane, len(state.detector.planes))
             for quantity, unit in QUANTITIES.items():
@@ -69,6 +60,23 @@ class PixelMap(MergeablePlot):
             "active_pixels": Trend(active, "pixels", range=(0, len(state.detector.pixels))),
             "silent_chip_candidates": Trend(silent, "chips", reason="no data packets"),
         }
+
+
+def values_of(state: State) -> dict[str, np.ndarray]:
+    """Mean and standard deviation [ADC] and rate [Hz] of every pixel, each shape (n_pixel,); nan without a packet.
+
+    The rate is nan too where the io_group was alive for less than a second.
+    """
+    counts = state["packets"]
+    hit = counts > 0
+    mean = np.divide(state["adc"], counts, out=np.full(len(counts), np.nan), where=hit)
+    square = np.divide(state["adc_squared"], counts, out=np.full(len(counts), np.nan), where=hit)
+    rate = state["live"].per_second(counts, state.detector.pixels.io_group)
+    return {
+        "Mean": mean,
+        "Standard deviation": np.sqrt(np.maximum(square - mean**2, 0)),
+        "Rate": np.where(hit, rate, np.nan),
+    }
 
 
 def packets_inside(packets: Packets) -> Packets:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -577,6 +577,34 @@ def _leaves(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         else:
             leaves[name] = (Scatter if kind == "Scatter" else KINDS[kind]).from_arrays(leaf)
     return leaves
+
+
+def place_of(content: bytes, names: Sequence[str], index: int) -> list[int]:
+    """What stands at one place of large integer arrays in `State.to_bytes`, read no further than there.
+
+    KeyError for a leaf that there is not, IndexError for a place that it has not.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [_value_in(archive, name, index) for name in names]
+
+
+def _value_in(archive: zipfile.ZipFile, name: str, index: int) -> int:
+    with archive.open(f"{name}.npy") as part:
+        np.lib.format.read_magic(part)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(part)
+        if len(shape) != 1 or not 0 <= index < shape[0] or dtype.kind not in "iu":
+            raise IndexError(f"leaf {name!r} has shape {shape} of {dtype}, no place {index}")
+        left = index * dtype.itemsize
+        while left:
+            left -= len(part.read(min(left, 1 << 18)))
+        return int(np.frombuffer(part.read(dtype.itemsize), dtype)[0])
+
+
+def leaf_of(content: bytes, name: str) -> Any:
+    """One leaf out of `State.to_bytes`; KeyError when it is not there."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        wanted = {key: kept[key] for key in kept.files if key.partition(".")[0] == name}
+    return _leaves(wanted)[name]
 
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:

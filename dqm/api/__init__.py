@@ -90,7 +90,7 @@ def _answer(route: Route, path: dict[str, str], site: Site, broadcaster: Broadca
         if isinstance(error, NotAllowed):
             site.auth.refused(request, str(error))
         problem = _problem(error)
-        if route.path.endswith("/figure"):  # a tile always gets a word to show
+        if route.path.endswith(("/figure", "/runs/{run}/pixels")):  # a tile always gets a word to show
             word = {404: "nodata", 503: "unknown"}.get(problem.status, "broken")
             problem.members = {"state": word, "traceback": ""} | problem.members
         return problem.response()

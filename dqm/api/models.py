@@ -140,6 +140,26 @@ class FigureQuery(Asked):
     window: bool = Field(default=False, description="only the last minutes of the run ([ingest] window_s)")
 
 
+class PixelsQuery(Asked):
+    value: Literal["rate", "mean", "std"] = Field(default="rate", description="rate [Hz], mean or std [ADC]")
+
+
+class RowsQuery(Asked):
+    where: str = Field(
+        default="", max_length=1000, description="io_group:1,dataword:100..110: columns with their ranges"
+    )
+    pixel: Words = Field(default="", description="io_group-io_channel-chip-channel")
+    file: Seq | None = Field(default=None, description="only of this file")
+    rows: int = Field(default=100, ge=1, le=10_000, description="at most so many")
+    cursor: Words = Field(default="", description="`next` of the answer before")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """As the query of a page has it."""
+        values = {"where": self.where, "pixel": self.pixel, "file": self.file, "rows": self.rows, "after": self.cursor}
+        return {name: str(value) for name, value in values.items() if value not in ("", None)}
+
+
 class EventsQuery(Asked):
     after: Seq | None = Field(default=None, description="number of the last notice that was seen")
 
@@ -245,6 +265,25 @@ class OneRunOut(RunOut):
     @classmethod
     def found(cls, found: Neighbours) -> OneRunOut:
         return cls(**_run(found.run), before=found.before, after=found.after)
+
+
+class RowsOut(Given):
+    """The first rows of packets that fit, from the files of a run."""
+
+    run: str
+    said: str = Field(description="how far the search got: searched 3 of 20 files")
+    files: dict[str, str] = Field(description="name of each file that rows are from, by its number")
+    columns: list[str]
+    rows: list[list[int]] = Field(description="values in the order of columns")
+    problems: list[str] = Field(description="what could not be read")
+    next: str | None = Field(description="cursor of the search that goes on; null when all was searched")
+
+    @classmethod
+    def of(cls, found: Any) -> RowsOut:
+        return cls(
+            run=found.run.key, said=found.words, files=found.names, columns=list(found.columns), rows=found.table(),
+            problems=found.problems, next=f"{found.next[0]}.{found.next[1]}" if found.next else None,
+        )  # fmt: skip
 
 
 class VerdictOut(Given):

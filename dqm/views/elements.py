@@ -74,6 +74,41 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = ""
 
 
 def _figure(site: Site, run_key: str, plot: str, zone: str, window: bool) -> Drawn:
+    asked = _asked(site, run_key, plot, window)
+    element, found = asked.element, asked.found
+    run = asked.run
+    key = (run.id, plot, element.version, element.updated, zone, window, found.source, site.generation)
+    kept = site.cache.get(key)
+    if kept is None:
+        with site.drawing(key):  # a commit wakes every open page at once: one draws, the others take what it drew
+            kept = site.cache.get(key)
+            if kept is None:
+                kept = _drawn_or_not(site, element, found, asked.live, asked.last, zone)
+                whole = isinstance(kept, bytes) and not _is_old(site, run)
+                site.cache.set(key, kept, expire=KEPT_S if whole else AGAIN_S, tag=str(run.id))
+    if not isinstance(kept, bytes):
+        raise NoFigure(*kept)
+    return Drawn(kept, element.version)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted of a run by a plot, found and right."""
+
+    run: Run
+    element: Element
+    found: Found
+    live: Any
+    """Parts of files that grow, or the window."""
+    last: Part | None
+
+
+def counted(site: Site, run_key: str, plot: str) -> Counted:
+    """What a plot has counted of a run, as `run_state` takes it; raises NoFigure that says why there is nothing."""
+    return _asked(site, run_key, plot, False)
+
+
+def _asked(site: Site, run_key: str, plot: str, window: bool) -> Counted:
     with site.store.read() as tx:
         run = runs.get(tx, run_key)
         element = elements.get(tx, run.id, plot) if run else None
@@ -101,18 +136,7 @@ def _figure(site: Site, run_key: str, plot: str, zone: str, window: bool) -> Dra
             "being counted anew, or two hosts with different plug-ins",
             "unknown",
         )
-    key = (run.id, plot, element.version, element.updated, zone, window, found.source, site.generation)
-    kept = site.cache.get(key)
-    if kept is None:
-        with site.drawing(key):  # a commit wakes every open page at once: one draws, the others take what it drew
-            kept = site.cache.get(key)
-            if kept is None:
-                kept = _drawn_or_not(site, element, found, live, last, zone)
-                whole = isinstance(kept, bytes) and not _is_old(site, run)
-                site.cache.set(key, kept, expire=KEPT_S if whole else AGAIN_S, tag=str(run.id))
-    if not isinstance(kept, bytes):
-        raise NoFigure(*kept)
-    return Drawn(kept, element.version)
+    return Counted(run, element, found, live, last)
 
 
 def _drawn_or_not(site: Site, *what: Any) -> bytes | tuple[str, str, str]:

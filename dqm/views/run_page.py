@@ -13,7 +13,8 @@ from dqm.views.elements import Window, window_of, window_trends
 from dqm.views.live import run_state
 from dqm.views.site import Site
 from dqm.views.verdicts import NOTEWORTHY, ORDER, amount, beyond, limits_words, named_amount, state_of, trend_words
-from plots.discovery import Broken, Registry
+from plots.base import Plot
+from plots.discovery import Broken, Found, Registry
 
 LATEST = "latest"
 GROUPS = ("Rates", "Data quality", "Charge", "Light", "Timing")
@@ -57,6 +58,8 @@ class Tile:
     provisional: bool
     mergeable: bool
     log_switch: bool
+    behind: bool = False
+    """Whether it says which packets are behind a bin of it."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,13 @@ def _tile(element: Element, registry: Registry, known: Mapping[str, Plugin], run
         provisional=element.provisional,
         mergeable=element.mergeable,
         log_switch=bool(found and found.plot.log_switch),
+        behind=can_tell(found),
     )
+
+
+def can_tell(found: Found | None) -> bool:
+    """Whether a plot says which rows are behind its bins: built-in ones that define it."""
+    return found is not None and not found.digest and found.plot.rows_behind is not Plot.rows_behind
 
 
 def in_order(tiles: Iterable[Tile]) -> list[Tile]:

@@ -24,6 +24,9 @@ PATIENCE_S = 2.0
 """How long a page may wait for a plug-in that another request imports."""
 KNOWN_MOST = 2_000
 RECENT_BYTES = 32 * 2**20
+MAPS_BYTES = 64 * 2**20
+"""Of maps of pixels: one of 337,600 takes 12 MB."""
+READERS = 2
 T = TypeVar("T")
 
 
@@ -46,6 +49,12 @@ class Site:
     )
     """Figures that were asked for last, by their tag; only with `recent_lock`."""
     recent_lock: threading.Lock = field(default_factory=threading.Lock)
+    maps: LRUCache[Hashable, Any] = field(
+        default_factory=lambda: LRUCache(MAPS_BYTES, getsizeof=lambda kept: kept.size)
+    )
+    """Maps of pixels that were asked for last; only with `recent_lock`."""
+    reading: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(READERS))
+    """To be held while files are read for a page: the disks are for ingest first."""
     told: Callable[[], int | None] = lambda: None
     """The newest notice that was told to all who listen here; None while nobody does."""
     _known: dict[Hashable, Any] = field(default_factory=dict)

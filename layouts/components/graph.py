@@ -32,14 +32,16 @@ def graph(id: Any, figure: Any = None, toolbar: bool = False, **properties: Any)
 
 def figure_area(
     run_key: str, plot: str, version: int = 0, *, toolbar: bool = False, fill: bool = False, height: int | None = None,
-    in_window: bool = False,
+    in_window: bool = False, click: str = "",
 ) -> html.Div:  # fmt: skip
     """Where the figure of a plot of a run (or of its window) appears.
 
-    `fill`: as high as the browser allows; `height` [px]: that of the tile.
+    `fill`: as high as the browser allows; `height` [px]: that of the tile; `click`: an address that a click on it leads to
+    with what was clicked, below the prefix of the site.
     """
     options = {name: "yes" for name, wanted in (("data_toolbar", toolbar), ("data_fill", fill)) if wanted}
     options |= {"data_height": str(height)} if height else {}
+    options |= {"data_click": click} if click else {}
     options["data_figure"] = figure_url(run_key, plot, in_window)
     return html.Div(className="figure", **extra(data_key=f"{run_key}/{plot}", data_version=str(version), **options))
 

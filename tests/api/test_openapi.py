@@ -12,13 +12,16 @@ from flask.testing import FlaskClient
 
 from dqm.api import models
 from dqm.api.routes import ROUTES, Route
+from dqm.detector import demo_detector
 from dqm.records import Alarm
 from dqm.store import alarms
 from dqm.views.site import Site
 
 DOCUMENT = Path(__file__).parents[2] / "docs/api.md"
-VALUES = {"run": "7", "plot": "AdcSpectrum", "file": "1", "alarm": "1"}
-EXAMPLES = {"name": "PacketRate.data_rate_hz", "after": "3", "cursor": None}
+VALUES = {
+    "run": "7", "plot": "AdcSpectrum", "file": "1", "alarm": "1", "geometry": demo_detector().geometry_id,
+}  # fmt: skip
+EXAMPLES = {"name": "PacketRate.data_rate_hz", "after": "3", "cursor": None, "file": "1"}
 
 
 @pytest.fixture(autouse=True)

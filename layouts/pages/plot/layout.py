@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from dash import dcc, html
 
+from dqm.views.pixels import PLOT, link
 from dqm.views.run_page import PlotPage, RunPage, plot_page
 from dqm.views.site import Site
 from layouts.components.graph import figure_area, plot_link
@@ -36,9 +38,23 @@ def plot_of(found: PlotPage | RunPage | None, run: str, plot: str) -> list[Any]:
     if not isinstance(found, PlotPage):
         return [_nothing(found, run, plot)]
     area = figure_area(
-        found.page.run.key, plot, found.tile.version, toolbar=True, fill=True, in_window=found.page.in_window
+        found.page.run.key,
+        plot,
+        found.tile.version,
+        toolbar=True,
+        fill=True,
+        in_window=found.page.in_window,
+        click=_click(found),
     )
     return [html.Div(_head(found, run)), area, html.Div(_numbers(found))]
+
+
+def _click(found: PlotPage) -> str:
+    """Where a click on the figure leads: from the map one level down, from a bin to its packets."""
+    run = quote(found.page.run.key, safe="")
+    if found.tile.plot == PLOT:
+        return f"runs/{run}/io_group/"
+    return f"runs/{run}/rows?plot={quote(found.tile.plot, safe='')}" if found.tile.behind else ""
 
 
 def _nothing(page: RunPage | None, run: str, plot: str) -> html.Div:
@@ -63,6 +79,11 @@ def _head(found: PlotPage, run: str) -> list[Any]:
     name = [html.H2(tile.title), html.Span(f"run {page.run.key}", className="weak"), run_mark(page.state), log]
     title = html.Div(name, className="run-head")
     words = [wrong_words(number) for number in tile.wrong]
+    if tile.plot == PLOT:
+        down = html.A("pixels one by one", id="to-pixels", href=link("detector", "", run), className="button")
+        title.children.append(down)
+    elif tile.behind:
+        title.children.append(html.Span("a click on a bin shows its packets", className="weak"))
     return [html.Div(links, className="links"), title, html.P(cover_of(tile, page), className="cover"), *words]
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from dash import dcc, html
 
 from dqm.records import Run
+from dqm.views.pixels import PLOT, link
 from dqm.views.plot_list import Broken
 from dqm.views.run_page import LATEST, Number, RunPage, Tile, run_page
 from dqm.views.site import Site
@@ -90,12 +91,20 @@ def run_header(page: RunPage, key: str) -> html.Section:
         *[html.Span(tag, className="tag") for tag in run.tags],
         follows,
         window_switch(page, run_link(key), run_link(key, in_window=True)),
+        _to_pixels(page, key),
         neighbours(page.before, page.behind),
     ]
     return html.Section(
         [html.Div([part for part in head if part is not None], className="run-head"), _facts(page), _comment(run)],
         className="run-header",
     )
+
+
+def _to_pixels(page: RunPage, key: str) -> Any:
+    """The way down to the pixels, where there is a map of them."""
+    if not any(tile.plot == PLOT for tile in page.tiles):
+        return None
+    return html.A("pixels one by one", id="to-pixels", href=link("detector", "", key), className="button")
 
 
 def neighbours(before: str | None, behind: str | None, plot: str | None = None) -> html.Span:
