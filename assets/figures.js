@@ -471,6 +471,7 @@
 
   document.querySelectorAll("[data-figure]").forEach(adopt);
   // it is large, and running it takes longer than anything else: begun before the first figure is asked for, but only on
-  // the board and the pages of runs; a table must not wait for it
-  if (/\/(runs\/.+)?$/.test(location.pathname)) plotly().catch(() => {});
+  // the board and the pages of runs; a table must not wait for it, nor a map of pixels, which is no figure
+  const withoutFigures = /\/runs\/[^/]+\/(detector|io_group|tile|chip|rows)(\/|$)/;
+  if (/\/(runs\/.+)?$/.test(location.pathname) && !withoutFigures.test(location.pathname)) plotly().catch(() => {});
 })();

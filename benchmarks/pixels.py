@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.site import larboard, visits, wait_until
+from benchmarks.site import FIRST_VIEWPORT, larboard, visits, wait_until
 from dqm.detector import Detector, Library
 from dqm.records import Element, ElementState
 from dqm.store import Store, elements, files, geometries, open_store, runs
@@ -125,6 +125,7 @@ def from_the_run(page: Page, address: str, number: int) -> list[float]:
         page.goto(f"{address}/runs/{RUNS}")
         link = page.locator("#to-pixels")
         link.wait_for()
+        page.wait_for_function(FIRST_VIEWPORT)  # a click while Plotly begins waits for it
         begun = time.monotonic()
         link.click()
         painted(page)
