@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import MergeablePlot, Packets, Scatter, State, Trend
+from plots.base import LeftOut, MergeablePlot, Packets, Scatter, State, Trend
 from plots.drawing import axes, say, steps
 from plots.pixel_map import packets_inside
 from plots.tile_rate import NO_GEOMETRY
@@ -33,6 +33,9 @@ class AdcMeans(MergeablePlot):
             "adc": Scatter(size, inside["pixel"], adc),
             "adc_squared": Scatter(size, inside["pixel"], adc * adc),
         }
+
+    def without(self, state: State, left_out: LeftOut) -> State:
+        return left_out.cleared(state, "packets", "adc", "adc_squared")
 
     def draw(self, state: State, fig: go.Figure) -> None:
         axes(fig, x="mean, standard deviation [ADC]", y=f"channels per {BIN} ADC")

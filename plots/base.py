@@ -20,6 +20,7 @@ import plotly.graph_objects as go
 
 from dqm.formats.about import About
 from dqm.formats.packets import Packets, no_packets
+from dqm.masks import Mask
 from plots.options import Options
 from plots.state import (
     Extent,
@@ -45,6 +46,7 @@ __all__ = [
     "Extent",
     "Increment",
     "KeyedCounts",
+    "LeftOut",
     "LiveTime",
     "MergeablePlot",
     "Packets",
@@ -163,6 +165,33 @@ DATA: Ranges = {"packet_type": (0, 0), "valid_parity": (1, 1)}
 """Data packets of valid parity, as ``packets.data``."""
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Channels that a state is wanted without: pixels of the detector, and the keys of channels that are no pixels."""
+
+    pixels: np.ndarray
+    """Ascending, shape (n_pixel,)."""
+    keys: np.ndarray
+    """``io_group << 24 | io_channel << 16 | chip << 8 | channel``, ascending, shape (n_key,)."""
+    sent: np.ndarray | None = None
+    """Data packets of valid parity that each of them sent, pixels first, int64; None where nobody knows."""
+
+    @classmethod
+    def of(cls, mask: Mask, detector: Any) -> LeftOut:
+        pixels = mask.pixels(detector)
+        return cls(np.unique(pixels[pixels >= 0]), mask.keys[pixels < 0])
+
+    def cleared(self, state: State, *names: str) -> State:
+        """A state in which these leaves (one place for each pixel) are 0 at the pixels; it shares what does not change."""
+        made = State(state.plot, state.version, state.geometry, state.detector)
+        made.update(state)
+        for name in names:
+            if name in state:
+                made[name] = state[name].copy()
+                made[name][self.pixels] = 0
+        return made
+
+
 class Plot:
     """A plot whose figure is its memory. Give it a title and write ``__call__``."""
 
@@ -228,6 +257,17 @@ class MergeablePlot(Plot):
     def trends(self, state: State) -> dict[str, Trend]:
         """Numbers to follow; also of an empty state, with value None or 0."""
         return {}
+
+    def without(self, state: State, left_out: LeftOut) -> State | None:
+        """`state` as it would be if the data packets of these channels had never come; None where it does not say that.
+
+        Live time stays what it was: an io_group is alive whichever of its channels are counted.
+        """
+        return None
+
+    def sent(self, state: State, left_out: LeftOut) -> np.ndarray | None:
+        """`LeftOut.sent` of these channels, for the plots whose states do not tell channels apart; None: not known here."""
+        return None
 
     def read_trends(self, state: State) -> dict[str, Trend]:
         """What `trends` gives, checked: TypeError for anything that is not a dict of names and Trends."""

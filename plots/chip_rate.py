@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import KeyedCounts, LiveTime, MergeablePlot, Packets, State, Trend
+from plots.base import KeyedCounts, LeftOut, LiveTime, MergeablePlot, Packets, State, Trend
 from plots.drawing import axes, say
 
 WARN_HZ, ALARM_HZ = 100, 1000  # pacmon, tile boards
@@ -23,6 +23,23 @@ class ChipRate(MergeablePlot):
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
         return {"chips": _chips(packets.data), "live": LiveTime.of(packets)}
+
+    def without(self, state: State, left_out: LeftOut) -> State | None:
+        chips, own = state["chips"], _chip_keys(state.detector, left_out)
+        if left_out.sent is None or own is None or len(chips.keys) >= KeyedCounts.LIMIT:
+            return None
+        gone, inverse = np.unique(own[left_out.sent > 0], return_inverse=True)
+        sent = np.bincount(inverse, weights=left_out.sent[left_out.sent > 0], minlength=len(gone)).astype(np.int64)
+        place = np.searchsorted(chips.keys, gone)
+        if not np.array_equal(np.append(chips.keys, -1)[place], gone):
+            return None
+        counts = chips.counts.copy()
+        counts[place] -= sent
+        if (counts < 0).any():  # not of the same packets
+            return None
+        made = left_out.cleared(state)
+        made["chips"] = KeyedCounts(chips.keys[counts > 0], counts[counts > 0], chips.total - int(sent.sum()))
+        return made
 
     def draw(self, state: State, fig: go.Figure) -> None:
         axes(fig, x="chip [id]", y="io_group-tile", type="category", showgrid=False, autorange="reversed")
@@ -84,6 +101,24 @@ def _chips(data: Packets) -> KeyedCounts:
     counts = np.bincount(row[channel] << 8 | data["chip_id"], minlength=len(tiles) << 8)
     occupied = np.flatnonzero(counts)
     return KeyedCounts(tiles[occupied >> 8] << 8 | occupied & 255, counts[occupied].astype(np.int64), len(channel))
+
+
+def _chip_keys(detector: Any, left_out: LeftOut) -> np.ndarray | None:
+    """The key of the chip of each channel, pixels first; None when a tile is read by other io_channels than those of a key."""
+    outside = left_out.keys >> 24 << 16 | ((left_out.keys >> 16 & 255) + 3) // CHANNELS_PER_TILE << 8
+    outside |= left_out.keys >> 8 & 255
+    if detector is None or not len(left_out.pixels):
+        return outside
+    table, pixels = detector.pixels, left_out.pixels
+    group = table.io_group[pixels].astype(np.int64)
+    tile = (table.io_channel[pixels].astype(np.int64) + 3) // CHANNELS_PER_TILE
+    every = np.arange(256)
+    for one in np.unique(group).tolist():
+        read_by = detector.tile_of(np.full(256, one), every)
+        for of_tile in np.unique(table.tile[pixels[group == one]]).tolist():
+            if len(np.unique((every[read_by == of_tile] + 3) // CHANNELS_PER_TILE)) != 1:
+                return None
+    return np.append(group << 16 | tile << 8 | table.chip_id[pixels], outside)
 
 
 def _rates(state: State) -> np.ndarray:

@@ -10,7 +10,7 @@ import json
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,11 @@ from dqm.formats.about import About
 from dqm.formats.configuration import Configuration
 from dqm.formats.packets import Packets, cut
 from dqm.formats.registers import CHANNELS, bytes_of, rows_of_values
+from dqm.masks import Mask
 from plots.base import (
     MEMORY,
     PLUGIN_ERRORS,
+    LeftOut,
     MergeablePlot,
     Plot,
     PluginError,
@@ -84,6 +86,8 @@ def sentences(plot: type[Plot]) -> list[Sentence]:
             ("every trend has a unit, and a reason when it is null", trends_are_complete),
             ("it works without a geometry", works_without_geometry),
         ]
+        if plot.without is not MergeablePlot.without:
+            every.append(("channels that are left out of its state might never have been counted", leaves_channels_out))
     return every
 
 
@@ -284,6 +288,54 @@ def works_without_geometry(plot: type[MergeablePlot], rows: np.ndarray, detector
     state = _state(made, blocks_of(rows, [], None), None)
     made.figure(state)
     made.read_trends(state)
+
+
+def leaves_channels_out(plot: type[MergeablePlot], rows: np.ndarray, detector: Any) -> None:
+    """For channels of every kind, with and without a geometry."""
+    random = np.random.default_rng(11)
+    for where in (detector, None):
+        every = _channels(rows)
+        for number in (0, 1, len(every) // 3, len(every)):
+            channels = np.sort(random.choice(every, number, replace=False))
+            check_left_out(plot, rows, where, np.union1d(channels, [0, 1 << 24 | 1 << 16 | 255 << 8 | 63]))
+
+
+def check_left_out(plot: type[MergeablePlot], rows: np.ndarray, detector: Any, channels: np.ndarray) -> None:
+    """Raises Unmet unless the state without these channels is that of the packets without them."""
+    made, mask = plot(), Mask(channels)
+    blocks = list(blocks_of(rows, [len(rows) // 2], detector))
+    whole = _state(made, blocks, detector)
+    before = whole.to_json()
+    wanted = LeftOut.of(mask, detector)
+    derived = made.without(whole, replace(wanted, sent=_sent(wanted, blocks, detector)))
+    if derived is None:
+        raise Unmet(f"its state cannot do without {len(mask)} channels of these {len(rows):,} rows")
+    if whole.to_json() != before:
+        raise Unmet("leaving channels out changes the state that they are left out of")
+    if not same_state(derived, _state(made, [mask.without(packets) for packets in blocks], detector)):
+        raise Unmet(f"its state without {len(mask)} channels is not that of the packets without them")
+
+
+def _channels(rows: np.ndarray) -> np.ndarray:
+    """The channels that sent one of these rows."""
+    wide = rows["io_group"].astype(np.int64)
+    return np.unique(((wide << 8 | rows["io_channel"]) << 8 | rows["chip_id"]) << 8 | rows["channel_id"])
+
+
+def _sent(wanted: LeftOut, blocks: Iterable[Packets], detector: Any) -> np.ndarray:
+    """Data packets of valid parity of each channel, as LeftOut has them; counted one by one."""
+    pixels, keys = dict.fromkeys(wanted.pixels.tolist(), 0), dict.fromkeys(wanted.keys.tolist(), 0)
+    for packets in blocks:
+        data = packets.data
+        own = data["pixel"].tolist() if detector is not None else [-1] * len(data)
+        ids = (data[name].tolist() for name in ("io_group", "io_channel", "chip_id", "channel_id"))
+        for pixel, group, channel, chip, place in zip(own, *ids, strict=True):
+            key = ((group << 8 | channel) << 8 | chip) << 8 | place
+            if pixel in pixels:
+                pixels[pixel] += 1
+            elif pixel < 0 and key in keys:
+                keys[key] += 1
+    return np.array([*pixels.values(), *keys.values()], np.int64)
 
 
 def _state(plot: MergeablePlot, blocks: Iterable[Packets], detector: Any) -> State:

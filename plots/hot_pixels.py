@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import DATA, Bin, KeyedCounts, LiveTime, MergeablePlot, Packets, Ranges, Scatter, State, Trend
+from plots.base import DATA, Bin, KeyedCounts, LeftOut, LiveTime, MergeablePlot, Packets, Ranges, Scatter, State, Trend
 from plots.chip_rate import CHANNELS_PER_TILE
 from plots.drawing import axes, colour, limit, say
 from plots.pixel_map import packets_inside
@@ -33,6 +33,26 @@ class HotPixels(MergeablePlot):
         inside = packets_inside(packets)["pixel"]
         pixels = Scatter(len(packets.detector.pixels), inside)
         return {"packets": pixels, "outside": KeyedCounts.of(_keys(outside)), "live": live}
+
+    def without(self, state: State, left_out: LeftOut) -> State | None:
+        outside = state["outside"]
+        if len(outside.keys) >= KeyedCounts.LIMIT:  # those that have found no place would take that of others
+            return None
+        made = left_out.cleared(state, "packets")
+        kept = ~np.isin(outside.keys, left_out.keys)
+        total = outside.total - int(outside.counts[~kept].sum())
+        made["outside"] = KeyedCounts(outside.keys[kept], outside.counts[kept], total)
+        return made
+
+    def sent(self, state: State, left_out: LeftOut) -> np.ndarray | None:
+        outside = state["outside"]
+        if len(outside.keys) >= KeyedCounts.LIMIT:
+            return None
+        place = np.searchsorted(outside.keys, left_out.keys)
+        known = np.append(outside.keys, -1)[place] == left_out.keys
+        of_keys = np.where(known, np.append(outside.counts, 0)[place], 0)
+        of_pixels = state["packets"][left_out.pixels] if state.detector is not None else np.zeros(0, np.int64)
+        return np.append(of_pixels, of_keys)
 
     def draw(self, state: State, fig: go.Figure) -> None:
         top = hottest(state)

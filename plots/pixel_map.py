@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import LiveTime, MergeablePlot, Packets, Scatter, State, Trend
+from plots.base import LeftOut, LiveTime, MergeablePlot, Packets, Scatter, State, Trend
 from plots.drawing import OUTSIDE_MAP, say
 from plots.tile_rate import NO_GEOMETRY
 
@@ -37,6 +37,9 @@ class PixelMap(MergeablePlot):
             "adc_squared": Scatter(size, inside["pixel"], adc * adc),
             **live,
         }
+
+    def without(self, state: State, left_out: LeftOut) -> State:
+        return left_out.cleared(state, "packets", "adc", "adc_squared")
 
     def draw(self, state: State, fig: go.Figure) -> None:
         if state.detector is None:

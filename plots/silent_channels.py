@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import MergeablePlot, Packets, Scatter, State, Trend
+from plots.base import LeftOut, MergeablePlot, Packets, Scatter, State, Trend
 from plots.drawing import axes, colour, say
 from plots.pixel_map import packets_inside
 from plots.tile_rate import NO_GEOMETRY
@@ -28,6 +28,9 @@ class SilentChannels(MergeablePlot):
         if packets.detector is None:
             return {}
         return {"packets": Scatter(len(packets.detector.pixels), packets_inside(packets)["pixel"])}
+
+    def without(self, state: State, left_out: LeftOut) -> State:
+        return left_out.cleared(state, "packets")
 
     def draw(self, state: State, fig: go.Figure) -> None:
         axes(fig, x="tile [id]", y="silent channels", type="linear")

@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).parent.parent
 TABLE: dict[str, set[str]] = {
     "dqm.formats": set(),
     "dqm.detector": set(),
-    "plots": {"dqm.formats", "dqm.detector"},
+    "dqm.masks": {"dqm.formats"},
+    "plots": {"dqm.formats", "dqm.detector", "dqm.masks"},
     "dqm.records": set(),
     "dqm.logs": set(),
     "dqm.checks": {"dqm.records"},
@@ -29,7 +30,7 @@ TABLE: dict[str, set[str]] = {
     "dqm.demo": {"dqm.formats", "dqm.detector"},
     "dqm.views": {
         "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots",
-        "dqm.auth",
+        "dqm.auth", "dqm.masks",
     },
     "dqm.api": {"dqm.views", "dqm.records", "dqm.auth"},
     "layouts": {"dqm.views", "dqm.records", "dqm.auth"},

@@ -126,6 +126,14 @@ class Packets:
             return self
         return Packets(lambda name: self[name].take(index), self._names, len(index), self.detector, self.first_row)
 
+    def without(self, left_out: Callable[[Packets], np.ndarray]) -> Packets:
+        """These packets without those data packets that `left_out` says are (a boolean for each, shape (n,)).
+
+        Their io_groups were alive all the same, and triggers and clocks are what they were.
+        """
+        gone = left_out(self)
+        return Thinned(self, np.flatnonzero(~gone), left_out) if gone.any() else self
+
     def of_type(self, packet_type: int) -> Packets:
         """The packets of one type."""
         return self.once(("type", packet_type), lambda: self.select(self["packet_type"] == packet_type))
@@ -229,6 +237,42 @@ class Packets:
             ]
 
         return self.once("timeline", split)
+
+
+class Thinned(Packets):
+    """A block that some data packets were left out of; what is told by the others is asked of the whole block."""
+
+    def __init__(self, whole: Packets, index: np.ndarray, left_out: Callable[[Packets], np.ndarray]):
+        super().__init__(
+            lambda name: whole[name].take(index), whole.columns, len(index), whole.detector, whole.first_row
+        )
+        self._whole, self._left_out = whole, left_out
+        self.file, self.beside = whole.file, whole.beside
+
+    def forget(self) -> None:
+        super().forget()
+        self._whole.forget()
+
+    def beside_triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
+        def find() -> Packets:
+            found = self._whole.beside_triggers(io_group, bit)
+            return found.select(~self._left_out(found))
+
+        return self.once(("beside_triggers", io_group, bit), find)
+
+    def triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
+        return self._whole.triggers(io_group, bit)
+
+    def first_told(self, io_group: int = ALL_GROUPS, bit: int = 1) -> int:
+        return self._whole.first_told(io_group, bit)
+
+    @property
+    def stretch(self) -> Stretch:
+        return self._whole.stretch
+
+    @property
+    def timeline(self) -> list[tuple[int, np.ndarray]]:
+        return self._whole.timeline
 
 
 def no_packets(detector: Any = None) -> Packets:
