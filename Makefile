@@ -67,6 +67,7 @@ bench: setup-dev browser postgresql ## speed and memory over 10 million packets,
 	$(BIN)/python -m benchmarks.pixels
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.year
+	$(BIN)/python -m benchmarks.masks
 
 soak: setup-dev postgresql rsync ## the long run: kills, faults, a backlog, fuzz; its figures go to docs/reliability.md
 	$(BIN)/python -m tests.soak --write

@@ -111,13 +111,21 @@
       if (figure.canvas) figure.canvas.remove();
     }
     for (const element of elements) {
-      const known = pool.get(element.dataset.figure);
-      pool.delete(element.dataset.figure);
+      const known = pool.get(element.dataset.figure) || ofSamePlot(pool, element);
+      if (known) pool.delete(known.path);
       figures.delete(element);
+      if (known && known.path !== element.dataset.figure) lookElsewhere(known, element.dataset.figure);
       if (known) take(element, known);
       else { element.replaceChildren(); delete element.dataset.drawn; adopt(element); }
     }
     pool.forEach((figure) => { if (figure.canvas && library) library.purge(figure.canvas); });
+  }
+
+  // the same plot without some channels: what is drawn stays until the other figure is here
+  const ofSamePlot = (pool, element) => [...pool.values()].find((figure) => figure.key === element.dataset.key);
+
+  function lookElsewhere(figure, path) {
+    Object.assign(figure, { path, etag: "", shown: -1, due: true, last: 0, retryAt: 0 });
   }
 
   function take(element, figure) {
@@ -128,7 +136,8 @@
     if (from !== element || !figure.canvas) element.replaceChildren();
     if (figure.canvas) {
       element.replaceChildren(figure.canvas);
-      element.dataset.drawn = figure.shown;
+      if (figure.shown >= 0) element.dataset.drawn = figure.shown;
+      else delete element.dataset.drawn;
       setHeight(figure, figure.layout ? figure.layout.height : 0);
     } else { figure.due = true; delete element.dataset.drawn; }
     wish(figure, Number(element.dataset.version) || 0);
@@ -141,6 +150,7 @@
         const figure = figures.get(change.target);
         if (!figure) continue;
         if (figure.path !== change.target.dataset.figure) moved.add(change.target);
+        else if (change.attributeName === "data-again") figure.due = true;
         else wish(figure, Number(change.target.dataset.version) || 0);
         continue;
       }
@@ -149,7 +159,7 @@
     if (moved.size) follow([...moved]);
     [...figures.keys()].filter((element) => !element.isConnected).forEach(forget);
     pump();
-  }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-figure", "data-version"] });
+  }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-figure", "data-version", "data-again"] });
 
   function within(node, act) {
     if (node.nodeType !== Node.ELEMENT_NODE) return;
@@ -266,10 +276,11 @@
   // the layout as it came, with what a person has chosen since: zoom, logarithmic axes, buttons
   function viewed(figure, data, before) {
     const layout = structuredClone(figure.layout);
-    layout.uirevision = figure.path;
+    layout.uirevision = figure.key;
     layout.autosize = true;
     layout.height = placeHeight(figure.element, figure.layout.height);
-    if (!("toolbar" in figure.element.dataset) && matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls
+    if (larboard.dragmode) layout.dragmode = larboard.dragmode;
+    else if (!("toolbar" in figure.element.dataset) && matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls
     for (const [axis, chosen] of Object.entries(recallView(figure))) layout[axis] = { ...layout[axis], ...chosen };
     (layout.updatemenus || []).forEach((menu, place) => press(menu, before && before.updatemenus && before.updatemenus[place], data, layout));
     return layout;
@@ -395,6 +406,7 @@
 
   function listen(figure, canvas) {
     canvas.on("plotly_relayout", (event) => rememberView(figure, event));
+    canvas.on("plotly_selected", (event) => larboard.marked && larboard.marked(canvas, event));
     if ("click" in figure.element.dataset) canvas.on("plotly_click", (event) => followClick(figure, event));
   }
 
@@ -417,13 +429,20 @@
     larboard.go(`${base}${to}&${query}`);
   }
 
+  // null: a pointer zooms again
+  larboard.setDragmode = (mode) => {
+    larboard.dragmode = mode;
+    const drawn = [...figures.values()].filter((figure) => figure.canvas && figure.canvas.layout && library);
+    drawn.forEach((figure) => library.relayout(figure.canvas, { dragmode: mode || "zoom", selections: [] }));
+  };
+
   window.addEventListener("resize", () => {
     for (const figure of figures.values()) if ("fill" in figure.element.dataset) figure.resized = true;
   });
 
   // ---- the view of a figure: zoom and logarithmic axes, by page, for as long as the tab lives
 
-  const viewKey = (figure) => `larboard-view ${location.pathname} ${figure.path}`;
+  const viewKey = (figure) => `larboard-view ${location.pathname} ${figure.path.replace(/([?&])mask=\w*/, "$1")}`;
 
   function recallView(figure) {
     try { return JSON.parse(sessionStorage.getItem(viewKey(figure))) || {}; } catch { return {}; }

@@ -250,6 +250,11 @@ class WebSettings(BaseModel):
         description="names of the site in addresses, * as in *.example.org; its host and addresses are known",
     )
     body_kb: int = Field(default=1024, ge=64, le=1_000_000, description="a request that brings more is refused [kB]")
+    recount_s: float = Field(
+        default=600,
+        ge=0,
+        description="how long files may be counted anew without the channels of a mask; 0: they are not [s]",
+    )
     stale_s: float = Field(default=120, ge=1, description="without new data for so long a verdict is grey [s]")
     contact: str = Field(default="", description="whom the shift calls; stands on the board")
     title: str = Field(default="Larboard", description="name of the site, such as that of the detector")

@@ -104,7 +104,7 @@ def _chips(data: Packets) -> KeyedCounts:
 
 
 def _chip_keys(detector: Any, left_out: LeftOut) -> np.ndarray | None:
-    """The key of the chip of each channel, pixels first; None when a tile is read by other io_channels than those of a key."""
+    """The key of the chip of each channel, pixels first; None when a tile is read by others than four io_channels."""
     outside = left_out.keys >> 24 << 16 | ((left_out.keys >> 16 & 255) + 3) // CHANNELS_PER_TILE << 8
     outside |= left_out.keys >> 8 & 255
     if detector is None or not len(left_out.pixels):

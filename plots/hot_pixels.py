@@ -137,6 +137,22 @@ def _all_counts(state: State) -> tuple[np.ndarray, np.ndarray]:
     return counts, groups
 
 
+def hot(state: State) -> np.ndarray:
+    """The keys (as `_keys` has them) of the channels above WARN_HZ."""
+    counts, groups = _all_counts(state)
+    rates = state["live"].per_second(counts, groups)
+    chosen = np.flatnonzero(np.nan_to_num(rates) > WARN_HZ)
+    keys = state["outside"].keys
+    if state.detector is not None:
+        table = state.detector.pixels
+        ids = (
+            column.astype(np.int64) for column in (table.io_group, table.io_channel, table.chip_id, table.channel_id)
+        )
+        group, channel, chip, place = ids
+        keys = np.append(((group << 8 | channel) << 8 | chip) << 8 | place, keys)
+    return keys[chosen]
+
+
 def hottest(state: State) -> Hottest:
     """The TOP channels with most packets, most first; equal ones in the order of their ids."""
     counts, groups = _all_counts(state)

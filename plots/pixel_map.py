@@ -159,6 +159,7 @@ def _image(fig: go.Figure, number: int, plane: Any, quantity: str, unit: str, va
             y=plane.y.astype(np.float32),
             z=values,
             name=f"io_group {plane.io_group}",
+            meta={"io_group": plane.io_group},
             xaxis=f"x{number + 1 if number else ''}",
             yaxis=f"y{number + 1 if number else ''}",
             coloraxis=f"coloraxis{scale + 1 if scale else ''}",

@@ -459,6 +459,11 @@ class State(dict):
                 )
         return self.add(other)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays."""
+        return sum(array.nbytes for array in _arrays_of(self).values())
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All leaves as plain arrays, for one npz file: ``name`` or ``name.Kind.part``."""
         return _arrays_of(self)

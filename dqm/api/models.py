@@ -33,6 +33,7 @@ from dqm.records import (
 )
 from dqm.views import alarm_list, queries
 from dqm.views.asked import moment_of
+from dqm.views.mask_changes import CORNERS_MOST
 from dqm.views.queries import Followed, Ingest, Judged, Neighbours, News, Order
 
 LARGEST = 2**63 - 1
@@ -72,6 +73,9 @@ Words = Annotated[str, StringConstraints(max_length=200), AfterValidator(_no_con
 Word = Annotated[
     str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True), AfterValidator(_no_control)
 ]
+Address = Annotated[str, StringConstraints(pattern="^([0-9a-f]{24})?$")]
+Centimetres = Annotated[list[float], Field(min_length=3, max_length=CORNERS_MOST)]
+Chip = Annotated[str, StringConstraints(max_length=20), AfterValidator(_no_control)]
 Seq = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
@@ -138,6 +142,7 @@ class TrendsQuery(Asked):
 class FigureQuery(Asked):
     zone: Zone = Field(default="UTC", description="IANA name of the zone that times are shown in")
     window: bool = Field(default=False, description="only the last minutes of the run ([ingest] window_s)")
+    mask: Address = Field(default="", description="address of a mask: without its channels, where that can be told")
 
 
 class PixelsQuery(Asked):
@@ -170,6 +175,31 @@ class ReasonQuery(Asked):
 
 class NoQuery(Asked):
     pass
+
+
+class AreaIn(Asked):
+    """A polygon on the anode plane of an io_group."""
+
+    io_group: int = Field(ge=0, le=255)
+    z: Centimetres = Field(description="of its corners [cm]")
+    y: Centimetres = Field(description="of its corners [cm]")
+
+
+class MaskEdit(Asked):
+    """How a mask is made of another one, or of nothing; what is left out adds nothing."""
+
+    run: Word = Field(
+        description="key of the run that it is for: hot pixels and unknown channels are those of this run"
+    )
+    base: Address = Field(default="", description="address of the mask to begin with")
+    pasted: str | None = Field(default=None, description="a disabled-channel JSON as text, to begin with instead")
+    leave_out: dict[str, Any] = Field(default_factory=dict, description='{"1-5-42": [7, 8]}: leave these channels out')
+    chips: list[Chip] = Field(
+        default_factory=list, max_length=1000, description="leave chips (1-5-42) or channels (1-5-42-7) out"
+    )
+    area: AreaIn | None = Field(default=None, description="leave the pixels of an area out")
+    hot: bool = Field(default=False, description="leave the hot pixels of the run out")
+    count_again: dict[str, Any] = Field(default_factory=dict, description="take these channels in again, last of all")
 
 
 class RunChanges(Asked):
@@ -638,3 +668,14 @@ class ProblemOut(BaseModel):
         default=None, description="of figures: why there is none"
     )
     traceback: str | None = Field(default=None, description="of figures: where a plug-in failed")
+
+
+class MaskOut(BaseModel):
+    """A mask that was made and is kept."""
+
+    mask: str
+    """Its address, for ``?mask=``; empty: nothing is left out."""
+    channels: int
+    chips: int
+    said: list[Text]
+    """What could not be used, and why."""

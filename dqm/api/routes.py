@@ -16,8 +16,10 @@ from dqm.api import events, metrics, models, paging
 from dqm.api.events import Broadcaster, TooMany
 from dqm.api.problems import Problem, bad_request, wrong
 from dqm.auth.roles import NotAllowed
-from dqm.views import alarm_list, elements, file_actions, pixels, queries, rows_behind
+from dqm.masks import Mask, NoMask
+from dqm.views import alarm_list, elements, file_actions, mask_changes, masks, pixels, queries, rows_behind
 from dqm.views.elements import NoFigure
+from dqm.views.mask_changes import Area, Edit
 from dqm.views.queries import Actor, NotNow, Search, StoreProblem
 from dqm.views.site import Site
 
@@ -25,6 +27,7 @@ PREFIX = "/api/v1"
 JSON = "application/json"
 BINARY = "application/octet-stream"
 HDF5 = "application/x-hdf5"
+BODY_MOST = 64 * 1024
 AGAIN_S = 5
 """After so many seconds a client may try again."""
 
@@ -57,6 +60,9 @@ class Route:
     media: str = JSON
     refusals: tuple[int, ...] = ()
     """Statuses of problems beside 400, 401, 403 and 503, which all have."""
+
+    body_most: int = BODY_MOST
+    """Bytes of a body."""
 
     @property
     def writes(self) -> bool:
@@ -118,11 +124,11 @@ def list_elements(call: Call) -> BaseModel:
 
 def figure(call: Call) -> Response:
     run, plot, zone, window = call.path["run"], call.path["plot"], call.query.zone, call.query.window
-    mark = queries.figure_mark(call.site, run, plot, zone, window)
+    mark = queries.figure_mark(call.site, run, plot, zone, window, call.query.mask)
     if mark and _has(mark.tag):
         return _figure_response(Response(status=304), mark.version, mark.tag)
     try:
-        drawn = elements.figure(call.site, run, plot, zone, mark.tag if mark else "", window)
+        drawn = elements.figure(call.site, run, plot, zone, mark.tag if mark else "", window, call.query.mask)
     except NoFigure as reason:
         # not 5xx: proxies would put a page of their own in the place of the reason
         status = 404 if reason.state == "nodata" else 409
@@ -219,6 +225,41 @@ def _plain(text: str) -> str:
 
 def _download(content: str | bytes, media: str, name: str) -> Response:
     return Response(content, mimetype=media, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+# masks ----------------------------------------------------------------------------------------------------------------
+
+
+def make_mask(call: Call) -> BaseModel:
+    assert call.actor
+    body: models.MaskEdit = call.body
+    area = Area(body.area.io_group, body.area.z, body.area.y) if body.area else None
+    given = body.model_dump(include={"base", "pasted", "leave_out", "chips", "hot", "count_again"})
+    try:
+        made = mask_changes.change(call.site, call.actor, body.run, Edit(area=area, **given))
+    except NoMask as reason:
+        raise Problem(400, str(reason)) from None
+    if made is None:
+        raise Problem(404, f"There is no run {body.run}.")
+    mask = made.mask
+    return models.MaskOut(mask=mask.address, channels=len(mask), chips=len(mask.by_chip), said=list(made.said))
+
+
+def one_mask(call: Call) -> Response:
+    return _as_file(call, lambda mask: mask.to_json(), "json", JSON)
+
+
+def mask_table(call: Call) -> Response:
+    return _as_file(call, lambda mask: mask.to_csv(), "csv", "text/csv")
+
+
+def _as_file(call: Call, write: Callable[[Mask], str], ending: str, media: str) -> Response:
+    address = call.path["mask"]
+    mask = masks.find(call.site, address)
+    if mask is None:
+        raise Problem(404, masks.unknown_words(address))
+    headers = {"Content-Disposition": f'attachment; filename="disabled-channels-{mask.address}.{ending}"'}
+    return Response(write(mask), mimetype=media, headers=headers)
 
 
 # trends ---------------------------------------------------------------------------------------------------------------
@@ -452,6 +493,16 @@ ROUTES = (
     Route(
         "GET", f"{PREFIX}/runs/{{run}}/rows.hdf5", "The same as a packet file", rows_hdf5, query=models.RowsQuery,
         media=HDF5, refusals=(404, 409),
+    ),
+    Route(
+        "POST", f"{PREFIX}/masks", "Make a mask: channels to look at a run without", make_mask, (models.MaskOut,),
+        body=models.MaskEdit, status=201, refusals=(404, 413, 415), body_most=2**20,
+    ),
+    Route(
+        "GET", f"{PREFIX}/masks/{{mask}}", "A mask as the disabled-channel JSON of LArPix", one_mask, refusals=(404,)
+    ),
+    Route(
+        "GET", f"{PREFIX}/masks/{{mask}}/csv", "A mask as CSV", mask_table, media="text/csv", refusals=(404,)
     ),
     Route(
         "GET", f"{PREFIX}/trends", "The numbers that can be followed, or one of them over time", trends,

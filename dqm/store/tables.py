@@ -153,6 +153,19 @@ slices = sa.Table(
     sa.Column("address", sa.Text, nullable=False),
 )
 
+# channels that somebody looked at a run without
+masks = sa.Table(
+    "masks",
+    metadata,
+    sa.Column("address", sa.Text, primary_key=True),
+    # the disabled-channel JSON
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("channels", sa.Integer, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("created", Time, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False, server_default=""),
+)
+
 # one plot of one run
 elements = sa.Table(
     "elements",

@@ -5,23 +5,27 @@ from __future__ import annotations
 import gzip
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from dqm.checks.values import as_values
 from dqm.detector import Detector, find_geometry
+from dqm.masks import NOTHING, Mask
 from dqm.records import DROPPED, Element, ElementState, Part, RetentionRule, Run, Slice, TrendValue
 from dqm.store import elements, geometries, parts, retention, runs, slices
+from dqm.views import masks, recounts
 from dqm.views.export import figure_json
 from dqm.views.plot_list import resting
+from dqm.views.recounts import Recount
 from dqm.views.site import Site
 from dqm.views.zones import in_zone
-from plots.base import MEMORY, PLUGIN_ERRORS, MergeablePlot, State, load_figure, traceback_of
+from plots.base import MEMORY, PLUGIN_ERRORS, LeftOut, MergeablePlot, State, load_figure, traceback_of
 from plots.discovery import Found
 from plots.state import taken_apart
 
 KEPT_S = 24 * 3600
+NO_SUMS = "it keeps no sums of single channels, so that what it would be without some is not known"
 AGAIN_S = 5
 """A figure that cannot be drawn, or is not to be kept, is all the same not drawn for each viewer."""
 
@@ -42,11 +46,13 @@ class Drawn:
 
     content: bytes
     version: int
+    tried: bool = False
+    """Whether it is one of many that somebody tries, so that it is compressed quickly rather than well."""
 
     @cached_property
     def gzipped(self) -> bytes:
         """The content compressed, once for all who want it."""
-        return gzip.compress(self.content, 5, mtime=0)
+        return gzip.compress(self.content, 1 if self.tried else 5, mtime=0)
 
 
 def version_of(site: Site, run_key: str, plot: str) -> int:
@@ -57,8 +63,12 @@ def version_of(site: Site, run_key: str, plot: str) -> int:
     return element.version if element else 0
 
 
-def figure(site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = "", window: bool = False) -> Drawn:
+def figure(
+    site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = "", window: bool = False, mask: str = ""
+) -> Drawn:
     """The figure of a plot of a run, or of its `window`, its times in `zone` (IANA name). Raises NoFigure.
+
+    With `mask` (an address) without the channels of that mask, where this can be told.
 
     One that was asked for by the same `tag` (queries.figure_mark) a moment ago is at hand without any question.
     """
@@ -66,29 +76,36 @@ def figure(site: Site, run_key: str, plot: str, zone: str = "UTC", tag: str = ""
         recent = site.recent.get(tag)
     if recent is not None:
         return recent
-    drawn = _figure(site, run_key, plot, zone, window)
+    drawn = _figure(site, run_key, plot, zone, window, mask)
     if tag:
         with site.recent_lock, suppress(ValueError):  # larger than all that is kept
             site.recent[tag] = drawn
     return drawn
 
 
-def _figure(site: Site, run_key: str, plot: str, zone: str, window: bool) -> Drawn:
+def _figure(site: Site, run_key: str, plot: str, zone: str, window: bool, address: str) -> Drawn:
     asked = _asked(site, run_key, plot, window)
-    element, found = asked.element, asked.found
-    run = asked.run
-    key = (run.id, plot, element.version, element.updated, zone, window, found.source, site.generation)
+    run, element, found = asked.run, asked.element, asked.found
+    mask = masks.find(site, address) if address else NOTHING
+    if mask is None:
+        raise NoFigure(masks.unknown_words(address))
+    key: tuple[Any, ...] = (run.id, plot, element.version, element.updated, zone, window, found.source, site.generation)
+    key += (mask.address,)
+    if mask and not does_without(found):
+        key += (recounted(site, run, mask).mark,)
     kept = site.cache.get(key)
     if kept is None:
         with site.drawing(key):  # a commit wakes every open page at once: one draws, the others take what it drew
             kept = site.cache.get(key)
             if kept is None:
-                kept = _drawn_or_not(site, element, found, asked.live, asked.last, zone)
+                kept = _drawn_or_not(site, asked, zone, mask)
                 whole = isinstance(kept, bytes) and not _is_old(site, run)
-                site.cache.set(key, kept, expire=KEPT_S if whole else AGAIN_S, tag=str(run.id))
+                # what is tried is shown once, and to write it takes as long as to draw it
+                if not (mask and whole):
+                    site.cache.set(key, kept, expire=KEPT_S if whole else AGAIN_S, tag=str(run.id))
     if not isinstance(kept, bytes):
         raise NoFigure(*kept)
-    return Drawn(kept, element.version)
+    return Drawn(kept, element.version, bool(mask))
 
 
 @dataclass(frozen=True)
@@ -139,10 +156,10 @@ def _asked(site: Site, run_key: str, plot: str, window: bool) -> Counted:
     return Counted(run, element, found, live, last)
 
 
-def _drawn_or_not(site: Site, *what: Any) -> bytes | tuple[str, str, str]:
+def _drawn_or_not(site: Site, asked: Counted, zone: str, mask: Mask) -> bytes | tuple[str, str, str]:
     """The figure, or the reason, word and traceback of there being none."""
     try:
-        return _draw(site, *what)
+        return _draw(site, asked, zone, mask)
     except NoFigure as no:
         return no.reason, no.state, no.traceback
 
@@ -190,10 +207,13 @@ def _is_old(site: Site, run: Run) -> bool:
     return bool(days) and time.time() - (run.end or run.start or run.updated) > days * 86400
 
 
-def _draw(site: Site, element: Element, found: Found, live: list[Part] | Window, last: Part | None, zone: str) -> bytes:
+def _draw(site: Site, asked: Counted, zone: str, mask: Mask) -> bytes:
+    element, found, live, last = asked.element, asked.found, asked.live, asked.last
     try:
         made = found.plot()
-        if isinstance(made, MergeablePlot):
+        if mask:
+            drawn = _drawn_without(site, asked.run, element, found, live, mask)
+        elif isinstance(made, MergeablePlot):
             if isinstance(live, Window):
                 state = window_state(site, made, element, live)
             else:
@@ -210,6 +230,140 @@ def _draw(site: Site, element: Element, found: Found, live: list[Part] | Window,
         text = " ".join(str(error).split())
         reason = f"drawing: {type(error).__name__}{': ' + text if text else ''}"
         raise NoFigure(reason, "broken", traceback_of(error)) from None
+
+
+def does_without(found: Found) -> bool:
+    """Whether the states of a plot may be able to tell what they would be without some channels."""
+    return issubclass(found.plot, MergeablePlot) and found.plot.without is not MergeablePlot.without
+
+
+def _drawn_without(site: Site, run: Run, element: Element, found: Found, live: Any, mask: Mask) -> Any:
+    """The figure without the channels of a mask; raises NoFigure where nobody can tell."""
+    if does_without(found):
+        state = state_without(site, run, element, found, live if isinstance(live, Window) else None, mask)
+        if state is not None:
+            return found.plot().figure(state)  # type: ignore[attr-defined]
+    again = recounted(site, run, mask)
+    content = again.plots.get(element.plot, {})
+    if isinstance(live, Window) or content.get("kind") not in ("state", "figure"):
+        raise NoFigure(f"unmasked: {content.get('why') or again.cannot or NO_SUMS}", "unknown")
+    if content["kind"] == "figure":
+        return load_simple_content(content["content"])
+    return found.plot().figure(_recounted_state(site, element, content["content"]))  # type: ignore[attr-defined]
+
+
+def recounted(site: Site, run: Run, mask: Mask, ask: bool = False) -> Recount:
+    """What was counted anew without the channels of a mask, of the plots that cannot follow one at once."""
+    registry = site.registry
+    able = {
+        name: element
+        for name, element in counted_plots(site, run).items()
+        if name in registry.plots and not does_without(registry.plots[name]) and not recounts.can_recount(site, element)
+    }
+    return recounts.known(site, run, mask, able, ask) if able else Recount()
+
+
+def _recounted_state(site: Site, element: Element, content: bytes) -> State:
+    detector = geometry(site, element.geometry)
+    return State.from_bytes(content, element.plot, element.plot_version, element.geometry, detector)
+
+
+def recounted_trends(site: Site, element: Element, again: Recount) -> dict[str, TrendValue] | None:
+    """The numbers of a plot that was counted anew; None where there are none."""
+    made, found = again.plots.get(element.plot, {}), site.registry.plots.get(element.plot)
+    if made.get("kind") == "figure":
+        return {}
+    if made.get("kind") != "state" or found is None:
+        return None
+    try:
+        plot = found.plot()
+        assert isinstance(plot, MergeablePlot)
+        return as_values(plot.read_trends(_recounted_state(site, element, made["content"])))
+    except (NoFigure, *PLUGIN_ERRORS):
+        return None
+
+
+def state_without(
+    site: Site, run: Run, element: Element, found: Found, window: Window | None, mask: Mask
+) -> State | None:
+    """The state of a plot of a run (or of its window) without the channels of a mask; None where it does not say that."""
+    state, made = known_state(site, run, element, found, window), found.plot()
+    assert isinstance(made, MergeablePlot)
+    wanted = LeftOut.of(mask, state.detector)
+    return made.without(state, wanted) or made.without(state, _with_sent(site, run, element, window, wanted))
+
+
+def known_state(site: Site, run: Run, element: Element, found: Found, window: Window | None) -> State:
+    """The whole state, kept for as long as somebody tries masks on it; nobody may change it."""
+    key = (
+        run.id,
+        element.plot,
+        element.version,
+        element.updated,
+        element.plot_version,
+        window is not None,
+        site.generation,
+    )
+    with site.states_lock:
+        known = site.states.get(key)
+    if known is not None:
+        return known
+    with site.drawing(("state", *key)):
+        with site.states_lock:
+            known = site.states.get(key)
+        if known is None:
+            made = found.plot()
+            assert isinstance(made, MergeablePlot)
+            if window is not None:
+                known = window_state(site, made, element, window)
+            else:
+                with site.store.read() as tx:
+                    live = parts.of_plot(tx, run.id, element.plot, finished=False)
+                known = run_state(site, made, element, live)
+            with site.states_lock, suppress(ValueError):  # larger than all that is kept
+                site.states[key] = known
+    return known
+
+
+def _with_sent(site: Site, run: Run, element: Element, window: Window | None, wanted: LeftOut) -> LeftOut:
+    """What the channels sent, as a plot knows that has counted the same packets."""
+    for other in counted_plots(site, run).values():
+        found = site.registry.plots.get(other.plot)
+        told_by = (
+            found is not None and issubclass(found.plot, MergeablePlot) and found.plot.sent is not MergeablePlot.sent
+        )
+        same = (other.rows, other.geometry, other.state) == (element.rows, element.geometry, ElementState.OK)
+        if found is None or not told_by or not same or other.plot_version != found.plot.version:
+            continue
+        made = found.plot()
+        assert isinstance(made, MergeablePlot)
+        sent = made.sent(known_state(site, run, other, found, window), wanted)
+        if sent is not None:
+            return replace(wanted, sent=sent)
+    return wanted
+
+
+def trends_without(
+    site: Site, run: Run, element: Element, window: Window | None, mask: Mask
+) -> dict[str, TrendValue] | None:
+    """The numbers of a plot without the channels of a mask; None where its state does not say them."""
+    found = site.registry.plots.get(element.plot)
+    usable = found is not None and does_without(found) and found.plot.version == element.plot_version
+    if found is None or not usable or element.state is not ElementState.OK or element.base == DROPPED:
+        return None
+    if window is not None and _no_window(element, run, window):
+        return None
+    counted = (run.id, element.plot, element.version, element.updated, found.source, site.generation)
+    key = ("trends without", *counted, window is not None, mask.address)
+    kept = site.cache.get(key)
+    if kept is None:
+        try:
+            state = state_without(site, run, element, found, window, mask)
+            kept = as_values(found.plot().read_trends(state)) if state is not None else 0  # type: ignore[attr-defined]
+        except (NoFigure, *PLUGIN_ERRORS):
+            kept = 0
+        site.cache.set(key, kept, expire=AGAIN_S * 60, tag=str(run.id))
+    return kept if isinstance(kept, dict) else None
 
 
 def run_state(site: Site, plot: MergeablePlot, element: Element, live: list[Part]) -> State:
@@ -275,10 +429,14 @@ def _load(site: Site, address: str, plot: MergeablePlot, element: Element, detec
 
 def load_simple(site: Site, part: Part) -> Any:
     """The figure that a plot which does not merge keeps as its memory: that of the newest file."""
+    assert part.base
+    return load_simple_content(site.store.states.get(part.base))
+
+
+def load_simple_content(content: bytes) -> Any:
     import orjson
 
-    assert part.base
-    kept = orjson.loads(site.store.states.get(part.base))
+    kept = orjson.loads(content)
     if isinstance(meta := kept.get("layout", {}).get("meta"), dict):
         meta.pop(MEMORY, None)  # nobody looks at it here, and it may be long
     return load_figure(kept)

@@ -27,6 +27,8 @@ RECENT_BYTES = 32 * 2**20
 MAPS_BYTES = 64 * 2**20
 """Of maps of pixels: one of 337,600 takes 12 MB."""
 READERS = 2
+STATES_BYTES = 64 * 2**20
+"""Of states of runs that are being looked at without some channels: 1,000,000 pixels with three sums take 24 MB."""
 T = TypeVar("T")
 
 
@@ -55,6 +57,15 @@ class Site:
     """Maps of pixels that were asked for last; only with `recent_lock`."""
     reading: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(READERS))
     """To be held while files are read for a page: the disks are for ingest first."""
+    states: LRUCache[Hashable, Any] = field(
+        default_factory=lambda: LRUCache(STATES_BYTES, getsizeof=lambda state: state.size)
+    )
+    """States of runs that masks are tried on; only with `states_lock`."""
+    states_lock: threading.Lock = field(default_factory=threading.Lock)
+    counting: threading.Lock = field(default_factory=threading.Lock)
+    """Held while files are counted anew without the channels of a mask."""
+    masks: LRUCache[str, Any] = field(default_factory=lambda: LRUCache(64))
+    """Masks by address: they never change."""
     told: Callable[[], int | None] = lambda: None
     """The newest notice that was told to all who listen here; None while nobody does."""
     _known: dict[Hashable, Any] = field(default_factory=dict)

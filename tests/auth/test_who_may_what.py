@@ -69,6 +69,8 @@ ENDPOINTS = {
     "GET /api/v1/files": READ,
     "GET /api/v1/files/{file}": READ,
     "GET /api/v1/ingest": READ,
+    "GET /api/v1/masks/{mask}": READ,
+    "GET /api/v1/masks/{mask}/csv": READ,
     "GET /api/v1/openapi.json": READ,
     "GET /api/v1/plots": READ,
     "GET /api/v1/runs": READ,
@@ -87,6 +89,7 @@ ENDPOINTS = {
     "PATCH /api/v1/runs/{run}": "expert",
     "POST /api/v1/alarms/{alarm}/acknowledge": "shifter",
     "POST /api/v1/files/{file}/retry": "shifter",
+    "POST /api/v1/masks": "shifter",
     "POST /api/v1/files/{file}/ignore": "expert",
     "POST /api/v1/files/{file}/release": "expert",
 }
@@ -109,9 +112,12 @@ PAGES = {
     "POST /sign-in": ALWAYS,
     "POST /sign-out": ALWAYS,
 }
-BODIES: dict[str, Any] = {"PATCH /api/v1/runs/{run}": {"comment": "tried"}}
+BODIES: dict[str, Any] = {
+    "PATCH /api/v1/runs/{run}": {"comment": "tried"},
+    "POST /api/v1/masks": {"run": "7", "chips": ["1-1-11-7"]},
+}
 PARTS = {
-    "run": "7", "alarm": "1", "plot": "AdcSpectrum", "file": "1", "geometry": "none",
+    "run": "7", "alarm": "1", "plot": "AdcSpectrum", "file": "1", "geometry": "none", "mask": "0" * 24,
     "path:path": "runs", "path:filename": "site.css",
     "string:package_name": "dash", "path:fingerprinted_path": "dcc/dash_core_components.js", "path:rest": "nothing",
 }  # fmt: skip
@@ -392,7 +398,8 @@ def with_token(house: House, owner: str, *scopes: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
-    "scopes", [("read",), ("write",), ("read", "write"), ("files:write",), ("runs:write",), ("alarms:write",)]
+    "scopes",
+    [("read",), ("write",), ("read", "write"), ("files:write",), ("runs:write",), ("alarms:write",), ("masks:write",)],
 )
 def test_a_token_does_what_its_scopes_and_its_owner_may(house: House, role: str, scopes: tuple[str, ...]) -> None:
     headers, client = with_token(house, role, *scopes), house.visitors["nobody"]

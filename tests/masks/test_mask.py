@@ -29,7 +29,9 @@ def test_a_mask_comes_back_from_its_json_and_its_csv(channels: dict[str, list[in
     mask, said = read_mask(json.dumps(channels))
     assert not said
     assert mask.by_chip == {
-        chip: sorted({*own}) for chip, own in sorted(channels.items(), key=lambda it: [*map(int, it[0].split("-"))]) if own
+        chip: sorted({*own})
+        for chip, own in sorted(channels.items(), key=lambda it: [*map(int, it[0].split("-"))])
+        if own
     }
     assert list(mask.by_chip) == list(json.loads(mask.to_json()))
     assert read_mask(mask.to_json()) == (mask, [])

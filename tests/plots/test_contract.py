@@ -172,7 +172,9 @@ def test_maps_and_rates_of_channels_do_without_some() -> None:
 
 @given(st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_channels_may_be_left_out_of_a_state_as_if_they_had_sent_nothing(rows: np.ndarray, data: st.DataObject) -> None:
+def test_any_channels_may_be_left_out_of_a_state_as_if_they_had_sent_nothing(
+    rows: np.ndarray, data: st.DataObject
+) -> None:
     some = rows[:600].copy()
     strangers = data.draw(st.lists(st.integers(0, len(some) - 1), max_size=20))
     some["io_channel"][strangers] = 200  # channels that are no pixels

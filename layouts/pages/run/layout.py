@@ -13,17 +13,18 @@ from dqm.views.plot_list import Broken
 from dqm.views.run_page import LATEST, Number, RunPage, Tile, run_page
 from dqm.views.site import Site
 from dqm.views.words import number
-from layouts.components.graph import figure_tile, plot_link
+from layouts.components.graph import figure_tile, plot_link, query
+from layouts.components.mask_panel import asked_mask, mask_panel, mask_words
 from layouts.components.steady import steady
 from layouts.components.words import WORDS, age, empty, extra, mark, moment, run_mark, so_far
 
 BODY, KEY = "run-body", "run-key"
 
 
-def layout(site: Site, query: dict[str, str], run: str) -> html.Div:
-    in_window = asks_window(query)
-    page = run_page(site, run, in_window=in_window)
-    return html.Div([dcc.Store(id=KEY, data=[run, in_window]), steady(BODY, run_of(page, run))])
+def layout(site: Site, asked: dict[str, str], run: str) -> html.Div:
+    in_window, mask = asks_window(asked), asked_mask(asked)
+    page = run_page(site, run, in_window=in_window, mask=mask)
+    return html.Div([dcc.Store(id=KEY, data=[run, in_window, mask, []]), steady(BODY, run_of(page, run))])
 
 
 def asks_window(query: dict[str, str]) -> bool:
@@ -31,11 +32,14 @@ def asks_window(query: dict[str, str]) -> bool:
     return query.get("window") == "1"
 
 
-def run_of(page: RunPage | None, key: str) -> list[Any]:
+def run_of(page: RunPage | None, key: str, look: tuple[str, ...] = ()) -> list[Any]:
     """The whole page of a run; words when there is none."""
     if page is None:
         return [no_run(key)]
-    return [run_header(page, key), html.Div(stale_words(page), className="notices"), _plots(page), _numbers(page)]
+    notices = html.Div(stale_words(page), className="notices")
+    panel = mask_panel(page, look) if page.tiles else None
+    parts = [run_header(page, key), notices, panel, _plots(page), _numbers(page)]
+    return [part for part in parts if part is not None]
 
 
 def stale_words(page: RunPage) -> Any:
@@ -58,8 +62,8 @@ def no_run(key: str) -> html.Div:
     )
 
 
-def run_link(key: str, in_window: bool = False) -> str:
-    return f"/runs/{quote(key, safe='')}{'?window=1' if in_window else ''}"
+def run_link(key: str, in_window: bool = False, mask: str = "") -> str:
+    return f"/runs/{quote(key, safe='')}{query(window='1' if in_window else '', mask=mask)}"
 
 
 def window_switch(page: RunPage, whole: str, window: str) -> Any:
@@ -90,7 +94,7 @@ def run_header(page: RunPage, key: str) -> html.Section:
         html.Span(run.category, className="category"),
         *[html.Span(tag, className="tag") for tag in run.tags],
         follows,
-        window_switch(page, run_link(key), run_link(key, in_window=True)),
+        window_switch(page, run_link(key, mask=page.mask_key), run_link(key, True, page.mask_key)),
         _to_pixels(page, key),
         neighbours(page.before, page.behind),
     ]
@@ -183,10 +187,12 @@ def broken_tile(plugin: Broken) -> html.Article:
 
 def tile_of(page: RunPage, tile: Tile) -> html.Article:
     """A plot of the run."""
-    words = [wrong_words(number) for number in tile.wrong]
+    words = [*mask_words(tile, page.mask), *[wrong_words(number) for number in tile.wrong]]
     return figure_tile(
         page.run.key, tile.plot, tile.title, cover_of(tile, page), words, tile.version, group=tile.group,
-        state=tile.state, in_window=page.in_window,
+        state=tile.state, in_window=page.in_window, mask=page.mask.address,
+        masked=bool(tile.without and tile.without.masked), at_once=tile.at_once,
+        again=tile.without.mark if tile.without else "",
     )  # fmt: skip
 
 
