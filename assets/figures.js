@@ -242,7 +242,7 @@
       failed(figure, error);
     } finally {
       figure.busy = false;
-      figure.last = Date.now();
+      figure.last = figure.path === path ? Date.now() : 0; // another one was asked for meanwhile
       pump();
     }
   }

@@ -172,6 +172,8 @@ def _parsed(text: str) -> Any:
         where = f"line {error.lineno}, column {error.colno}"
         got = text.strip()[:40] or "nothing"
         raise NoMask(f'Expected JSON such as {{"1-5-42": [7, 8]}}, got “{got}”: {error.msg} at {where}.') from None
+    except ValueError:  # a number of more digits than Python reads
+        raise NoMask('Expected JSON such as {"1-5-42": [7, 8]}, got a number of thousands of digits.') from None
     except RecursionError:
         raise NoMask('Expected JSON such as {"1-5-42": [7, 8]}, got lists within lists without end.') from None
 

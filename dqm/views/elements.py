@@ -26,6 +26,7 @@ from plots.state import taken_apart
 
 KEPT_S = 24 * 3600
 NO_SUMS = "it keeps no sums of single channels, so that what it would be without some is not known"
+NOT_THE_SAME = "what these channels sent was not counted from the same packets"
 AGAIN_S = 5
 """A figure that cannot be drawn, or is not to be kept, is all the same not drawn for each viewer."""
 
@@ -195,9 +196,14 @@ def _no_window(element: Element, run: Run, window: Any) -> str:
         return "the run is closed: its last minutes by themselves were kept while it was open"
     if not isinstance(window, Window):
         return "none of its last minutes are kept by themselves (yet)"
-    if not any(piece.plots.get(element.plot) == (element.plot_version, element.geometry) for piece in window.slices):
+    if not any(_in_slice(element, piece) for piece in window.slices):
         return "it has not counted the last minutes of this run yet"
     return ""
+
+
+def _in_slice(element: Element, piece: Slice) -> bool:
+    """Whether a slice of a run has what an element has counted."""
+    return piece.plots.get(element.plot) == (element.plot_version, element.geometry)
 
 
 def _is_old(site: Site, run: Run) -> bool:
@@ -243,6 +249,7 @@ def _drawn_without(site: Site, run: Run, element: Element, found: Found, live: A
         state = state_without(site, run, element, found, live if isinstance(live, Window) else None, mask)
         if state is not None:
             return found.plot().figure(state)  # type: ignore[attr-defined]
+        raise NoFigure(f"unmasked: {NOT_THE_SAME}", "unknown")
     again = recounted(site, run, mask)
     content = again.plots.get(element.plot, {})
     if isinstance(live, Window) or content.get("kind") not in ("state", "figure"):
@@ -287,25 +294,48 @@ def state_without(
     site: Site, run: Run, element: Element, found: Found, window: Window | None, mask: Mask
 ) -> State | None:
     """The state of a plot of a run (or of its window) without the channels of a mask; None where it does not say that."""
-    state, made = known_state(site, run, element, found, window), found.plot()
+    made = found.plot()
     assert isinstance(made, MergeablePlot)
-    wanted = LeftOut.of(mask, state.detector)
-    return made.without(state, wanted) or made.without(state, _with_sent(site, run, element, window, wanted))
+    for _ in range(2):  # a commit may come between the state and that of the plot that knows what was sent
+        known = known_state(site, run, element, found, window)
+        wanted = LeftOut.of(mask, known.state.detector)
+        state = made.without(known.state, wanted)
+        state = state or made.without(known.state, _with_sent(site, run, known, window, wanted))
+        if state is not None:
+            return state
+    return None
 
 
-def known_state(site: Site, run: Run, element: Element, found: Found, window: Window | None) -> State:
-    """The whole state, kept for as long as somebody tries masks on it; nobody may change it."""
-    key = (
-        run.id,
-        element.plot,
-        element.version,
-        element.updated,
-        element.plot_version,
-        window is not None,
-        site.generation,
-    )
+@dataclass(frozen=True)
+class Known:
+    """A whole state; nobody may change it."""
+
+    element: Element
+    """As it was when the state was read."""
+    state: State
+    of: tuple[str, ...]
+    """Addresses of the slices that it is made of; none of a whole run."""
+
+    @property
+    def size(self) -> int:
+        return self.state.size
+
+    def of_the_same_packets(self, other: Known) -> bool:
+        own, its = self.element, other.element
+        return (own.rows, own.geometry, self.of) == (its.rows, its.geometry, other.of)
+
+
+def known_state(site: Site, run: Run, element: Element, found: Found, window: Window | None) -> Known:
+    """The whole state of a run (as it is by now) or of its window, kept for as long as somebody tries masks on it."""
+    with site.store.read() as tx:
+        now = elements.get(tx, run.id, element.plot)
+        live = parts.of_plot(tx, run.id, element.plot, finished=False) if window is None else []
+    if now is None or (now.plot_version, now.geometry) != (element.plot_version, element.geometry):
+        raise NoFigure("it is being counted anew", "unknown")
+    slices_of = tuple(piece.address for piece in window.slices if _in_slice(now, piece)) if window else ()
+    key = (run.id, now.plot, now.version, now.updated, now.plot_version, window is not None, slices_of, site.generation)
     with site.states_lock:
-        known = site.states.get(key)
+        known: Known | None = site.states.get(key)
     if known is not None:
         return known
     with site.drawing(("state", *key)):
@@ -314,30 +344,27 @@ def known_state(site: Site, run: Run, element: Element, found: Found, window: Wi
         if known is None:
             made = found.plot()
             assert isinstance(made, MergeablePlot)
-            if window is not None:
-                known = window_state(site, made, element, window)
-            else:
-                with site.store.read() as tx:
-                    live = parts.of_plot(tx, run.id, element.plot, finished=False)
-                known = run_state(site, made, element, live)
+            state = window_state(site, made, now, window) if window else run_state(site, made, now, live)
+            known = Known(now, state, slices_of)
             with site.states_lock, suppress(ValueError):  # larger than all that is kept
                 site.states[key] = known
     return known
 
 
-def _with_sent(site: Site, run: Run, element: Element, window: Window | None, wanted: LeftOut) -> LeftOut:
+def _with_sent(site: Site, run: Run, known: Known, window: Window | None, wanted: LeftOut) -> LeftOut:
     """What the channels sent, as a plot knows that has counted the same packets."""
     for other in counted_plots(site, run).values():
         found = site.registry.plots.get(other.plot)
         told_by = (
             found is not None and issubclass(found.plot, MergeablePlot) and found.plot.sent is not MergeablePlot.sent
         )
-        same = (other.rows, other.geometry, other.state) == (element.rows, element.geometry, ElementState.OK)
-        if found is None or not told_by or not same or other.plot_version != found.plot.version:
+        usable = other.state is ElementState.OK and found is not None and other.plot_version == found.plot.version
+        if found is None or not told_by or not usable:
             continue
         made = found.plot()
         assert isinstance(made, MergeablePlot)
-        sent = made.sent(known_state(site, run, other, found, window), wanted)
+        its = known_state(site, run, other, found, window)
+        sent = made.sent(its.state, wanted) if its.of_the_same_packets(known) else None
         if sent is not None:
             return replace(wanted, sent=sent)
     return wanted
@@ -388,7 +415,7 @@ def window_state(site: Site, plot: MergeablePlot, element: Element, window: Wind
     """The state of the last minutes of a run."""
     state = plot.start(geometry(site, element.geometry))
     for piece in window.slices:
-        if piece.plots.get(element.plot) == (element.plot_version, element.geometry):
+        if _in_slice(element, piece):
             try:
                 content = site.store.states.get(piece.address)
             except KeyError as error:

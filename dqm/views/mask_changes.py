@@ -165,7 +165,7 @@ def _state_of(site: Site, run: Run, found: Mapping[str, Element], plot: str) -> 
     ):
         return None
     try:
-        return known_state(site, run, element, here, None)
+        return known_state(site, run, element, here, None).state
     except (NoFigure, *PLUGIN_ERRORS):
         return None
 

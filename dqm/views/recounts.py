@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dqm.masks import Mask
-from dqm.records import DataFile, Element, ElementState, FileState, Run
+from dqm.records import DROPPED, DataFile, Element, ElementState, FileState, Run
 from dqm.store import files, geometries
 from dqm.views.site import Site
 
@@ -66,13 +66,15 @@ class _Job:
         return frozenset((number, size, mtime) for number, _, size, mtime in self.files)
 
 
-def can_recount(site: Site, element: Element) -> str:
-    """Why a plot is not counted anew; empty when it is."""
+def can_recount(site: Site, element: Element, at_once: bool = False) -> str:
+    """Why a plot is not counted anew (or, `at_once`, cannot follow its sums); empty when it is."""
     found = site.registry.plots.get(element.plot)
     if element.state is not ElementState.OK:
         return "there is nothing of it to count anew"
     if found is None or found.plot.version != element.plot_version:
         return "this host has no plug-in of its version"
+    if at_once:
+        return "what it was drawn from was dropped by a retention rule" if element.base == DROPPED else ""
     if found.plot.private_memory:
         return OF_ITS_OWN
     return "" if site.settings.web.recount_s else "counting anew is switched off ([web] recount_s)"
@@ -137,13 +139,15 @@ def _run(site: Site, job: _Job, left: list[tuple[int, str, int, int]], result: d
     try:
         with _alone(Path(site.settings.data.directory) / "recount.lock") as alone:
             if alone:
-                _count(site, job, left, result)
+                try:
+                    _count(site, job, left, result)
+                finally:
+                    site.cache.delete(("recount at", *job.key))
     except Exception as error:  # nobody waits for a thread: what failed is said on the tiles
         site.cache.set(
             ("recount failed", *job.key), f"counting failed: {type(error).__name__}: {error}", expire=AGAIN_S
         )
     finally:
-        site.cache.delete(("recount at", *job.key))
         site.counting.release()
 
 

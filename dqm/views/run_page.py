@@ -13,6 +13,7 @@ from dqm.store import elements, files, plugins, runs
 from dqm.views import masks
 from dqm.views.elements import (
     NO_SUMS,
+    NOT_THE_SAME,
     Window,
     does_without,
     recounted,
@@ -197,6 +198,9 @@ def _said_of(site: Site, run: Run, found: Mapping[str, Element], address: str, m
 
 def _counted_anew(site: Site, element: Element, again: Recount, done: bool) -> Without:
     """How a plot stands to a mask that its sums cannot follow."""
+    found = site.registry.plots.get(element.plot)
+    if found is not None and does_without(found):
+        return Without(False, can_recount(site, element, True) or NOT_THE_SAME)
     made = again.plots.get(element.plot, {})
     growing = f"; {again.growing} more when done" if again.growing else ""
     if done:

@@ -15,12 +15,14 @@ import pytest
 from dqm.formats import open_file
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter
+from dqm.masks import Mask
 from dqm.store import parts, runs, slices
 from dqm.views import elements
 from dqm.views.elements import NoFigure, Window, window_of
 from dqm.views.run_page import run_page
 from dqm.views.site import Site as Pages
 from dqm.views.site import open_site
+from plots import hot_pixels
 from plots.base import MergeablePlot, State
 from tests.ingest.test_live_plugins import FLOATS
 from tests.ingest.watching import SHORT, Site, age, take
@@ -240,6 +242,33 @@ def test_what_the_run_hides_is_seen_in_its_window(tmp_path: Path, shown: Callabl
     whole = elements.figure(seen.pages, "5", "PacketRate")
     last = elements.figure(seen.pages, "5", "PacketRate", window=True)
     assert whole.content != last.content
+
+
+def test_a_window_without_some_channels_is_what_its_slices_say_and_never_a_guess(
+    tmp_path: Path, shown: Callable[..., Shown]
+) -> None:
+    site = Site(tmp_path, plots=None, window_s=80_000)
+    made = take(tmp_path / "made", LONGER, subrun_s=4, raw=False)
+    for path in made:
+        age(path, END)
+    whole_files(site, made)
+    seen = shown(site)
+    assert seen.window
+    assert len(seen.window.slices) > 1
+    chips = seen.last("ChipRate")["chips"]
+    hot = Mask.of(hot_pixels.hot(seen.whole("HotPixels")))
+    assert hot
+
+    def without(window: Window) -> State | None:
+        found = seen.pages.registry.plots["ChipRate"]
+        return elements.state_without(seen.pages, seen.run, seen.elements["ChipRate"], found, window, hot)
+
+    masked = without(seen.window)
+    assert masked
+    assert masked["chips"].total < chips.total
+    first, *more = seen.window.slices
+    lacks = replace(first, plots={name: of for name, of in first.plots.items() if name != "HotPixels"})
+    assert without(Window((lacks, *more), 80_000)) is None  # what they sent in the first slice is not known
 
 
 def test_no_window_is_kept_when_the_settings_say_so(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_the_same_channels_have_one_address_in_whatever_order_they_come() -> Non
         ("{1-5-42: [7]}", "Expected JSON such as"),
         ("[1, 2]", "Expected an object"),
         ("7", "Expected an object"),
+        ('{"1-5-42": [' + "1" * 5000 + "]}", "a number of thousands of digits"),
         ('{"chip 3": [7]}', "“chip 3” is no io_group-io_channel-chip"),
         ('{"1-5-256": [7]}', "“1-5-256” is no io_group"),
         ('{"1-5-42": 7}', "expected a list of channels, got 7"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -25,7 +26,7 @@ from dqm.views import elements as figures
 from dqm.views import masks, recounts
 from dqm.views.elements import NoFigure
 from dqm.views.mask_changes import Area, Edit, change
-from dqm.views.run_page import RunPage, run_page
+from dqm.views.run_page import RunPage, Without, run_page
 from dqm.views.site import Site
 from plots.base import State
 from plots.contract import same_state
@@ -210,8 +211,21 @@ def test_a_plot_that_counted_other_packets_does_not_tell_what_chips_sent(site: S
         assert element
         elements.save(tx, replace(element, rows=element.rows - 1))
     tile = next(tile for tile in page(site, mask).tiles if tile.plot == "ChipRate")
-    assert tile.without
-    assert not tile.without.masked
+    assert tile.without == Without(False, figures.NOT_THE_SAME)
+    with pytest.raises(NoFigure, match=f"unmasked: {figures.NOT_THE_SAME}"):
+        figures.figure(site, "7", "ChipRate", mask=mask.address)
+
+
+def test_a_run_that_was_counted_further_since_the_page_asked_is_masked_as_it_is_by_now(
+    site: Site, data: Path, tmp_path: Path
+) -> None:
+    mask = made(site, hot=True, chips=["1-1-11"])
+    before = elements_of(site)["ChipRate"]
+    (tmp_path / "more").mkdir()
+    second = fill(site.store, tmp_path / "more", run=7, seconds=2, seed=5).path
+    state = figures.state_without(site, run_of(site), before, site.registry.plots["ChipRate"], None, mask)
+    assert state
+    assert same_state(state, counted(site, [second], mask)["ChipRate"])  # `fill` keeps the newest file
 
 
 # counted anew ---------------------------------------------------------------------------------------------------------
@@ -307,6 +321,18 @@ def test_one_count_at_a_time(site: Site, data: Path) -> None:
     with site.counting:
         assert figures.recounted(site, run_of(site), mask, ask=True).coming == "waiting for another count to end"
     assert not [thread for thread in threading.enumerate() if thread.name == "recount"]
+
+
+def test_a_count_in_another_process_of_this_host_keeps_its_progress(site: Site) -> None:
+    job = recounts._Job(("a run",), (), {})
+    site.cache.set(("recount at", "a run"), 3)
+    lock = Path(site.settings.data.directory) / "recount.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        site.counting.acquire()
+        recounts._run(site, job, [], {})
+    assert site.cache.get(("recount at", "a run")) == 3
+    assert not site.counting.locked()
 
 
 def test_files_that_grow_come_when_they_are_done(site: Site, data: Path, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_hours_are_drawn_as_their_mean_within_a_band_and_no_spike_in_them_is_los
     assert (low["y"], high["y"], high["fill"]) == ([0.5, None, 2.0], [2.0, None, 300.0], "tonexty")
     assert (bad["marker"]["symbol"], bad["y"]) == ("x", [300.0])
     assert mean["customdata"][0] == ["", "mean 1 Hz, 0.5 to 2 Hz in 4 files", None]
-    assert mean["customdata"][1] == ["", "no value of 2 files"]
+    assert mean["customdata"][1] == ["", "no value of 2 files", None]
     assert drawn["layout"]["yaxis"]["range"][1] > 300
     assert _what(line) == "P, 9 files, hourly: mean and range"
     said = " ".join(remark.children for remark in _remarks(View([line], NOW, NOW + 3 * 3600, [])))
