@@ -419,12 +419,16 @@
     const { name, x } = point.fullData;
     if (!to.includes("?")) {
       const group = /^io_group (\d+)$/.exec(name);
-      if (group) larboard.go(`${base}${to}${group[1]}`);
+      const inWindow = new URLSearchParams(location.search).get("window") === "1" ? "?window=1" : "";
+      if (group) larboard.go(`${base}${to}${group[1]}${inWindow}`);
       return;
     }
-    const [label] = Array.isArray(point.customdata) ? point.customdata : [];
-    const next = x && x[point.pointNumber + 1];
-    const clicked = { series: name, x: point.x, to: next, label, zone: root.dataset.zone || "UTC" };
+    // of a heat map a row is told by its name, and its bins by their edges
+    const [row, column] = [point.pointNumber].flat();
+    const cell = column !== undefined;
+    const label = cell ? String(point.y).trim() : [point.customdata].flat()[0];
+    const place = cell ? column : row;
+    const clicked = { series: name, x: cell ? x[place] : point.x, to: x && x[place + 1], label, zone: root.dataset.zone || "UTC" };
     const query = new URLSearchParams(Object.entries(clicked).filter(([, value]) => value !== undefined && value !== null));
     larboard.go(`${base}${to}&${query}`);
   }

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import KeyedCounts, LeftOut, LiveTime, MergeablePlot, Packets, State, Trend
-from plots.drawing import axes, say
+from plots.base import DATA, Bin, KeyedCounts, LeftOut, LiveTime, MergeablePlot, Packets, Ranges, State, Trend
+from plots.drawing import axes, number_in, say
 
 WARN_HZ, ALARM_HZ = 100, 1000  # pacmon, tile boards
 CHANNELS_PER_TILE = 4  # io_channels that read a tile
@@ -72,6 +72,14 @@ class ChipRate(MergeablePlot):
                 colorbar={"title": {"text": "rate [Hz]", "side": "right"}, "thickness": 12},
             )
         )
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        group, dash, tile = clicked.label.partition("-")
+        if not dash or (one := number_in(group)) is None or (other := number_in(tile)) is None:
+            return None
+        last = other * CHANNELS_PER_TILE
+        of_tile: Ranges = {"io_group": (one, one), "io_channel": (max(last - CHANNELS_PER_TILE + 1, 0), last)}
+        return {**DATA, **of_tile, "chip_id": (clicked.low, clicked.low)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         rates = _rates(state)

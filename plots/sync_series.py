@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 
 from dqm.formats.clock import pps_periods
 from dqm.formats.columns import TICKS_PER_SECOND, TIMESTAMP_MASK, PacketType, SyncKind
-from plots.base import MergeablePlot, Packets, Series, State
-from plots.drawing import axes, colour, say, time_axis, utc
+from plots.base import Bin, MergeablePlot, Packets, Ranges, Series, State
+from plots.drawing import axes, colour, number_in, say, time_axis, utc
+from plots.sync_dt import PPS
 
 GROUPS = 256
 MOST_GROUPS = 80  # drawn; ND-LAr has 70
@@ -51,6 +52,14 @@ class SyncSeries(MergeablePlot):
                 go.Scatter(
                     x=middle, y=mean, name=f"io_group {io_group}", mode="markers",
                     marker={"color": colour(io_group), "size": 4},
+                    customdata=[[str(syncs.width)]] * len(middle),
                 )
             )  # fmt: skip
         time_axis(fig, np.append(syncs.seconds, syncs.seconds[-1] + syncs.width), syncs.counts.sum(axis=1))
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        group, width = number_in(clicked.name), number_in(clicked.label)
+        if group is None or not width:
+            return None
+        first = clicked.low - width // 2
+        return {**PPS, "io_group": (group, group), "unix_time": (first, first + width - 1)}

@@ -147,6 +147,7 @@ class FigureQuery(Asked):
 
 class PixelsQuery(Asked):
     value: Literal["rate", "mean", "std"] = Field(default="rate", description="rate [Hz], mean or std [ADC]")
+    window: bool = Field(default=False, description="only the last minutes of the run ([ingest] window_s)")
 
 
 class RowsQuery(Asked):

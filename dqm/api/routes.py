@@ -159,7 +159,7 @@ def _figure_response(response: Response, version: int, tag: str) -> Response:
 
 def pixel_values(call: Call) -> Response:
     try:
-        found = pixels.pixel_values(call.site, call.path["run"], call.query.value)
+        found = pixels.pixel_values(call.site, call.path["run"], call.query.value, call.query.window)
     except NoFigure as reason:
         status = 404 if reason.state == "nodata" else 409
         raise Problem(status, reason.reason, state=reason.state, traceback=reason.traceback) from None

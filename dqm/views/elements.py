@@ -85,7 +85,7 @@ def figure(
 
 
 def _figure(site: Site, run_key: str, plot: str, zone: str, window: bool, address: str) -> Drawn:
-    asked = _asked(site, run_key, plot, window)
+    asked = counted(site, run_key, plot, window)
     run, element, found = asked.run, asked.element, asked.found
     mask = masks.find(site, address) if address else NOTHING
     if mask is None:
@@ -121,12 +121,8 @@ class Counted:
     last: Part | None
 
 
-def counted(site: Site, run_key: str, plot: str) -> Counted:
-    """What a plot has counted of a run, as `run_state` takes it; raises NoFigure that says why there is nothing."""
-    return _asked(site, run_key, plot, False)
-
-
-def _asked(site: Site, run_key: str, plot: str, window: bool) -> Counted:
+def counted(site: Site, run_key: str, plot: str, window: bool = False) -> Counted:
+    """What a plot has counted of a run, or of its window; raises NoFigure that says why there is nothing."""
     with site.store.read() as tx:
         run = runs.get(tx, run_key)
         element = elements.get(tx, run.id, plot) if run else None

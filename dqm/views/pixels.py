@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from dqm.detector import Detector
 from dqm.detector.detector import CHANNELS, CHIPS
 from dqm.records import Element, Run
-from dqm.views.elements import NoFigure, counted, geometry, run_state
+from dqm.views.elements import NoFigure, Window, counted, geometry, run_state, window_state
 from dqm.views.run_page import RunPage, Tile, run_page
 from dqm.views.site import Site
 from dqm.views.words import number, quantity
@@ -93,11 +94,11 @@ class Packed:
         return gzip.compress(self.content, 1, mtime=0)
 
 
-def maps(site: Site, run_key: str) -> Maps:
-    """The pixels of a run; raises NoFigure."""
-    found = counted(site, run_key, PLOT)
+def maps(site: Site, run_key: str, in_window: bool = False) -> Maps:
+    """The pixels of a run, or of its window; raises NoFigure."""
+    found = counted(site, run_key, PLOT, in_window)
     element = found.element
-    key = (found.run.id, element.version, element.updated, found.found.source)
+    key = (found.run.id, element.version, element.updated, found.found.source, in_window)
     with site.recent_lock:
         kept: Maps | None = site.maps.get(key)
     if kept is None:
@@ -115,7 +116,10 @@ def _maps(site: Site, found: Any) -> Maps:
     made = found.found.plot()
     assert isinstance(made, MergeablePlot)
     try:
-        state = run_state(site, made, found.element, found.live)
+        if isinstance(found.live, Window):
+            state = window_state(site, made, found.element, found.live)
+        else:
+            state = run_state(site, made, found.element, found.live)
     except NoFigure:
         raise
     except PLUGIN_ERRORS as error:  # a state that its disk has damaged
@@ -132,10 +136,10 @@ def _maps(site: Site, found: Any) -> Maps:
 # -- as bytes ----------------------------------------------------------------------------------------------------------
 
 
-def pixel_values(site: Site, run_key: str, name: str) -> Packed:
+def pixel_values(site: Site, run_key: str, name: str, in_window: bool = False) -> Packed:
     """One quantity of all pixels, float32 in the order of the geometry; raises NoFigure."""
-    found = maps(site, run_key)
-    key = ("packed", found.run.id, found.element.version, found.element.updated, name)
+    found = maps(site, run_key, in_window)
+    key = ("packed", found.run.id, found.element.version, found.element.updated, name, in_window)
     with site.recent_lock:
         kept: Packed | None = site.maps.get(key)
     if kept is None:
@@ -266,16 +270,21 @@ def _span(ids: np.ndarray) -> str:
     return f"{shown} ... {ids[-1]}" if len(ids) > 12 else shown
 
 
-def link(level: str, text: str, run_key: str, name: str = "rate") -> str:
-    """The address of a level, from the root of the site."""
-    run, value = quote(run_key, safe=""), f"?value={name}"
+def link(level: str, text: str, run_key: str, name: str = "rate", in_window: bool = False) -> str:
+    """The address of a level, from the root of the site; a channel has no window."""
+    run, value = quote(run_key, safe=""), f"?value={name}{'&window=1' if in_window else ''}"
     if level == "channel":
         return f"/channels/{text}?run={run}"
     return f"/runs/{run}/detector{value}" if level == "detector" else f"/runs/{run}/{level}/{text}{value}"
 
 
+def seconds(since: float, until: float) -> str:
+    """Which packets are of a window, as the page of packets takes it (`dqm.views.rows_behind.conditions_of`)."""
+    return f"unix_time:{math.floor(since)}..{math.ceil(until)}"
+
+
 def condition(detector: Detector, here: Place) -> str:
-    """Which packets are of a place, as the page of packets takes it (`dqm.views.rows_behind.conditions_of`)."""
+    """Which packets are of a place, likewise."""
     tile = int(detector.pixels.tile[here.pixels[0]])
     ids = here.text.split("-")
     return {
@@ -343,13 +352,15 @@ class NoLevel:
     state: str
 
 
-def level_page(site: Site, run_key: str, level: str, text: str, name: str) -> LevelPage | NoLevel:
-    """A level of a run (``latest``: of the newest)."""
-    page = run_page(site, run_key)
+def level_page(
+    site: Site, run_key: str, level: str, text: str, name: str, in_window: bool = False
+) -> LevelPage | NoLevel:
+    """A level of a run (``latest``: of the newest), or of its window."""
+    page = run_page(site, run_key, in_window=in_window)
     if page is None:
         return NoLevel(None, f"no run {run_key}", "nodata")
     try:
-        found = maps(site, page.run.key)
+        found = maps(site, page.run.key, in_window)
         here = place(found.detector, level, text)
     except NoFigure as why:
         return NoLevel(page, why.reason, why.state)
@@ -360,11 +371,12 @@ def level_page(site: Site, run_key: str, level: str, text: str, name: str) -> Le
         return NoLevel(page, f"run {page.run.key} has no {PLOT}", "nodata")
     below = LEVELS[LEVELS.index(level) + 1]
     chosen = QUANTITIES[name]
-    columns, children = _children(found, here, below, chosen, run_key)
+    columns, children = _children(found, here, below, chosen, run_key, in_window)
     order = f"without a packet, then furthest from the median {below} by {chosen.title.lower()}"
+    where = [condition(found.detector, here), seconds(*page.window) if page.window else ""]
     return LevelPage(
         page, tile, here, tuple(trail(found.detector, here)), chosen, _level_numbers(found, here), below, columns,
-        children, order, found.detector.geometry_id, found.element.version, condition(found.detector, here),
+        children, order, found.detector.geometry_id, found.element.version, ",".join(filter(None, where)),
     )  # fmt: skip
 
 
@@ -391,7 +403,7 @@ def _mean_and_std(n: Any, total: Any, squares: Any) -> tuple[float | None, float
 
 
 def _children(
-    found: Maps, here: Place, below: str, chosen: Quantity, run_key: str
+    found: Maps, here: Place, below: str, chosen: Quantity, run_key: str, in_window: bool
 ) -> tuple[tuple[str, ...], tuple[Child, ...]]:
     """What is below a place, worst first, and the heads of its columns."""
     table, pixels = found.detector.pixels, here.pixels
@@ -420,7 +432,10 @@ def _children(
         if below != "channel":
             shown.append(f"{silent[at]:,}")
         made.append(
-            (own[chosen.name], Child(text, text, link(below, text, run_key, chosen.name), tuple(shown), not packets))
+            (
+                own[chosen.name],
+                Child(text, text, link(below, text, run_key, chosen.name, in_window), tuple(shown), not packets),
+            )
         )
     known = [value for value, _ in made if value is not None]
     middle = float(np.median(known)) if known else 0.0

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -131,40 +131,45 @@ def _job(site: Site, run: Run, mask: Mask, found: Mapping[str, Element], done: l
 
 def _begin(site: Site, job: _Job, left: list[tuple[int, str, int, int]], result: dict[str, Any]) -> None:
     """Counts in a thread of its own, unless this host counts something already."""
-    if site.counting.acquire(blocking=False):
-        threading.Thread(target=_run, args=[site, job, left, result], name="recount", daemon=True).start()
+    if not site.counting.acquire(blocking=False):
+        return
+    with ExitStack() as held:
+        held.callback(site.counting.release)
+        alone = _alone(Path(site.settings.data.directory) / "recount.lock")
+        if alone is None:
+            return
+        held.callback(alone.close)
+        site.cache.set(("recount at", *job.key), 0, expire=KEPT_S)
+        arguments = [site, job, left, result, alone]
+        threading.Thread(target=_run, args=arguments, name="recount", daemon=True).start()
+        held.pop_all()  # it is the thread that lets go now
 
 
-def _run(site: Site, job: _Job, left: list[tuple[int, str, int, int]], result: dict[str, Any]) -> None:
+def _run(site: Site, job: _Job, left: list[tuple[int, str, int, int]], result: dict[str, Any], alone: IO[str]) -> None:
     try:
-        with _alone(Path(site.settings.data.directory) / "recount.lock") as alone:
-            if alone:
-                try:
-                    _count(site, job, left, result)
-                finally:
-                    site.cache.delete(("recount at", *job.key))
+        _count(site, job, left, result)
     except Exception as error:  # nobody waits for a thread: what failed is said on the tiles
         site.cache.set(
             ("recount failed", *job.key), f"counting failed: {type(error).__name__}: {error}", expire=AGAIN_S
         )
     finally:
+        site.cache.delete(("recount at", *job.key))
+        alone.close()
         site.counting.release()
 
 
-@contextmanager
-def _alone(path: Path) -> Any:
-    """Whether no other process of this host counts."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+def _alone(path: Path) -> IO[str] | None:
+    """The lock of the one process of this host that counts; None while another one has it."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
 
 
 def _count(site: Site, job: _Job, left: list[tuple[int, str, int, int]], result: dict[str, Any]) -> None:
-    site.cache.set(("recount at", *job.key), 0, expire=KEPT_S)
     with tempfile.TemporaryDirectory(prefix="larboard-recount-") as folder:
         into = Path(folder)
         for name, made in result["plots"].items():

@@ -29,10 +29,14 @@ def pixel_map(
     version: int,
     name: str,
     below: str,
+    in_window: bool = False,
 ) -> html.Div:
     """The map of one level; `run` is as the URL has it (it may be ``latest``), `run_key` is the run itself."""
     down = DOWN[level].replace("{run}", quote(run, safe="")).replace("{value}", quantity.name)
     values = f"api/v1/runs/{quote(run_key, safe='')}/pixels?value={quantity.name}"
+    if in_window:
+        values += "&window=true"
+        down += "&window=1" if level != "chip" else ""
     attributes: Any = extra(
         data_pixels=values, data_geometry=geometry, data_version=str(version), data_level=level, data_place=text,
         data_title=quantity.title, data_unit=quantity.unit, data_down=down, data_below=below,

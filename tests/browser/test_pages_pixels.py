@@ -260,6 +260,23 @@ def test_a_click_on_a_bin_of_a_plot_shows_its_packets(site: Running, page: Page)
     page.wait_for_url("**/runs/17/AdcSpectrum")
 
 
+def test_a_click_on_a_cell_of_a_heat_map_shows_its_packets(site: Running, page: Page) -> None:
+    page.goto(f"{site.url}/runs/17/TileRate")
+    page.locator("#content [data-drawn] .nsewdrag").first.wait_for()
+    box = page.locator("#content .nsewdrag").first.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
+    page.locator("#content .hoverlayer .hovertext").first.wait_for()
+    tile = re.match(r"tile (\d+)", page.locator("#content .hoverlayer .hovertext").first.text_content() or "")
+    assert tile
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_url("**/runs/17/rows?plot=TileRate&*")
+    said = page.locator(".rows-page .run-head .weak").inner_text()
+    assert re.fullmatch(rf"packet_type 0, valid_parity 1, tile {tile[1]}, unix_time \d+", said), said
+    page.locator(".rows-table tbody tr").first.wait_for()
+
+
 def test_a_click_on_the_map_of_all_pixels_leads_to_its_io_group(site: Running, page: Page) -> None:
     page.goto(f"{site.url}/runs/17/PixelMap")
     page.locator("#content [data-drawn] .nsewdrag").nth(2).wait_for()

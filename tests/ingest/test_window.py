@@ -19,9 +19,12 @@ from dqm.masks import Mask
 from dqm.store import parts, runs, slices
 from dqm.views import elements
 from dqm.views.elements import NoFigure, Window, window_of
+from dqm.views.pixels import LevelPage, level_page, maps, pixel_values
+from dqm.views.rows_behind import conditions_of
 from dqm.views.run_page import run_page
 from dqm.views.site import Site as Pages
 from dqm.views.site import open_site
+from dqm.views.words import number
 from plots import hot_pixels
 from plots.base import MergeablePlot, State
 from tests.ingest.test_live_plugins import FLOATS
@@ -242,6 +245,21 @@ def test_what_the_run_hides_is_seen_in_its_window(tmp_path: Path, shown: Callabl
     whole = elements.figure(seen.pages, "5", "PacketRate")
     last = elements.figure(seen.pages, "5", "PacketRate", window=True)
     assert whole.content != last.content
+
+    own, every = maps(seen.pages, "5", in_window=True).packets, maps(seen.pages, "5").packets
+    assert np.array_equal(own, seen.last("PixelMap")["packets"])
+    assert np.array_equal(every, seen.whole("PixelMap")["packets"])
+    assert own.sum() < every.sum()
+    names = [pixel_values(seen.pages, "5", "rate", in_window=window).tag for window in (False, True)]
+    assert len({*names}) == 2
+    tile = level_page(seen.pages, "5", "tile", "3", "rate", in_window=True)
+    assert isinstance(tile, LevelPage)
+    assert ("packets", number(int(own[tile.place.pixels].sum()))) in tile.numbers
+    assert tile.children[0].href.endswith("?value=rate&window=1")
+    assert seen.window
+    asked = conditions_of(tile.where)
+    assert [one.column for one in asked] == ["tile", "unix_time"]
+    assert (asked[1].low, asked[1].high) == (seen.window.since, seen.window.until)
 
 
 def test_a_window_without_some_channels_is_what_its_slices_say_and_never_a_guess(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,12 @@ import pytest
 
 from dqm.demo import DemoRun, take_run
 from dqm.detector import demo_detector
+from dqm.formats.columns import TICKS_PER_SECOND
 from dqm.formats.packets import Packets
 from dqm.formats.reader import open_file
-from plots.base import Bin, MergeablePlot, Plot
+from plots.base import DATA, Bin, LiveTime, MergeablePlot, Plot
 from plots.discovery import discover
+from plots.sync_dt import SyncDt
 
 TELLING = {
     name: found.plot for name, found in discover().plots.items() if found.plot.rows_behind is not Plot.rows_behind
@@ -42,7 +46,7 @@ def matching(packets: Packets, ranges: Any) -> np.ndarray:
 
 
 def number(x: Any) -> float:
-    if isinstance(x, str):
+    if isinstance(x, str) and not x.isdecimal():
         return datetime.fromisoformat(x).replace(tzinfo=UTC).timestamp()
     return float(x)
 
@@ -53,10 +57,22 @@ def bins(plot: MergeablePlot, packets: Packets) -> Iterator[tuple[Bin, float]]:
     state.add(plot.count(packets))
     for trace in plot.figure(state).data:
         x = [number(one) for one in trace.x]
-        for place in range(len(x) - 1):
-            if np.isfinite(trace.y[place]):
+        if trace.type == "heatmap":
+            yield from cells(trace, x)
+            continue
+        for place in range(len(x)):
+            # the last point of a line over time is the end of its last bin
+            ends = x[place + 1 : place + 2] or ([x[place]] if trace.type == "bar" or trace.mode == "markers" else [])
+            if ends and np.isfinite(trace.y[place]):
                 label = trace.customdata[place][0] if trace.customdata is not None else ""
-                yield Bin(trace.name or "", x[place], x[place + 1], str(label)), float(trace.y[place])
+                yield Bin(trace.name or "", x[place], ends[0], str(label)), float(trace.y[place])
+
+
+def cells(trace: Any, x: list[float]) -> Iterator[tuple[Bin, float]]:
+    for name, values in zip(trace.y, trace.z, strict=True):
+        for place, value in enumerate(values.tolist()):
+            if np.isfinite(value):
+                yield Bin("", x[place], x[min(place + 1, len(x) - 1)], name.strip()), value
 
 
 def shown(name: str, packets: Packets, ranges: Any) -> float:
@@ -66,16 +82,20 @@ def shown(name: str, packets: Packets, ranges: Any) -> float:
         return count / int(matching(packets, {"unix_time": ranges["unix_time"]}).sum())
     if name == "ParityErrors":
         return count / int(matching(packets, {**ranges, "valid_parity": (0, 255)}).sum())
-    if name == "HotPixels":
-        group = int(ranges["io_group"][0])
-        from plots.base import LiveTime
-
-        return count / LiveTime.of(packets).seconds(group)
+    if name in ("HotPixels", "ChipRate"):
+        return count / LiveTime.of(packets).seconds(int(ranges["io_group"][0]))
+    if name == "FifoFlags":
+        return count / int(matching(packets, {**DATA, "io_group": ranges["io_group"]}).sum())
+    if name == "SyncSeries":
+        ticks = packets["timestamp"][matching(packets, ranges)].astype(float)
+        return float(ticks.mean()) - TICKS_PER_SECOND
     return count
 
 
 def test_the_plots_of_the_document_say_what_is_behind_their_bins() -> None:
-    assert set(TELLING) == {"AdcSpectrum", "PacketRate", "PacketTypes", "IoGroupRate", "ParityErrors", "HotPixels"}
+    document = " ".join((Path(__file__).parents[2] / "docs/plots.md").read_text().split())
+    told = document.partition("The default is `None`: it cannot be told. ")[2].partition(" say it.")[0]
+    assert set(TELLING) == set(re.findall(r"`(\w+)`", told))
 
 
 @pytest.mark.parametrize("name", TELLING)
@@ -87,7 +107,21 @@ def test_a_bin_stands_for_as_many_packets_as_it_shows(name: str, packets: Packet
         assert ranges, clicked
         assert shown(name, packets, ranges) == pytest.approx(y), clicked
         looked += bool(y)
-    assert looked > 3
+    assert looked > 1
+
+
+def test_what_lies_beyond_the_histogram_of_syncs_is_behind_its_outer_bins() -> None:
+    plot = SyncDt()
+    second = TICKS_PER_SECOND
+    for dt, low, high in (
+        (-251.0, 0, second - 251),
+        (251.0, second + 251, second * 1.5),
+        (-250.0, second - 250, second - 250),
+    ):
+        ranges = plot.rows_behind(Bin("io_group 2", dt, dt + 1))
+        assert ranges
+        assert ranges["timestamp"] == (low, high)
+    assert plot.rows_behind(Bin("io_group 2", 252.0, 252.0)) is None
 
 
 @pytest.mark.parametrize("name", TELLING)

@@ -329,8 +329,7 @@ def test_a_count_in_another_process_of_this_host_keeps_its_progress(site: Site) 
     lock = Path(site.settings.data.directory) / "recount.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        site.counting.acquire()
-        recounts._run(site, job, [], {})
+        recounts._begin(site, job, [], {})
     assert site.cache.get(("recount at", "a run")) == 3
     assert not site.counting.locked()
 

@@ -28,10 +28,10 @@ def register(app: Any, site: Site) -> None:
         prevent_initial_call=True,
     )
     def show_level(element: Any, run: Any, _tick: Any, shown: list[Any]) -> Any:
-        key, level, text, value = (str(part) for part in shown)
+        (key, level, text, value), in_window = (str(part) for part in shown[:4]), bool(shown[4])
         if not concerns(key, ctx.triggered_prop_ids, {"notice-element.data": element, "notice-run.data": run}):
             return no_update
         try:
-            return tree_of(level_of(level_page(site, key, level, text, value), key, value))
+            return tree_of(level_of(level_page(site, key, level, text, value, in_window), key, value, in_window))
         except StoreProblem as problem:
             return tree_of(failure(f"Run {key} cannot be shown", str(problem)))

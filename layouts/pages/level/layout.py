@@ -13,7 +13,7 @@ from layouts.components.asked import notes
 from layouts.components.pixels import breadcrumbs, pixel_map, rows_link
 from layouts.components.steady import steady
 from layouts.components.words import WORDS, empty, extra, mark, run_mark
-from layouts.pages.run.layout import cover_of, no_run, run_link, stale_words
+from layouts.pages.run.layout import asks_window, cover_of, no_run, run_link, stale_words, window_switch
 
 BODY, SHOWN = "level-body", "level-shown"
 
@@ -21,27 +21,29 @@ BODY, SHOWN = "level-body", "level-shown"
 def layout(level: str, site: Site, query: dict[str, str], run: str, place: str = "") -> html.Div:
     asked = Asked(query)
     value = asked.one_of("value", QUANTITIES, "value of a map") or "rate"
-    shown = level_of(level_page(site, run, level, place, value), run, value)
+    in_window = asks_window(query)
+    shown = level_of(level_page(site, run, level, place, value, in_window), run, value, in_window)
     return html.Div(
-        [dcc.Store(id=SHOWN, data=[run, level, place, value]), *notes(asked.problems), steady(BODY, shown)],
+        [dcc.Store(id=SHOWN, data=[run, level, place, value, in_window]), *notes(asked.problems), steady(BODY, shown)],
         className="level-page",
         **extra(data_up="level"),
     )
 
 
-def level_of(found: LevelPage | NoLevel, run: str, value: str) -> list[Any]:
+def level_of(found: LevelPage | NoLevel, run: str, value: str, in_window: bool = False) -> list[Any]:
     """The whole page; words when there is no such run or place, or no map of it."""
     if isinstance(found, NoLevel):
-        return [_nothing(found, run, value)]
+        return [_nothing(found, run, value, in_window)]
     picture = pixel_map(
         found.page.run.key, run, found.place.level, found.place.text, found.quantity, found.geometry, found.version,
         f"{found.quantity.title} of the pixels of {found.place.name}, run {found.page.run.key}", found.below,
+        in_window,
     )  # fmt: skip
     beside = html.Div([_numbers(found), _children(found)], className="level-beside")
     return [html.Div(_head(found, run)), html.Div([picture, beside], className="level-parts")]
 
 
-def _nothing(found: NoLevel, run: str, value: str) -> html.Div:
+def _nothing(found: NoLevel, run: str, value: str, in_window: bool) -> html.Div:
     if found.page is None:
         return no_run(run)
     whole = found.state == "unknown" and found.reason.startswith(("There is no", "Channel", "“"))
@@ -49,6 +51,8 @@ def _nothing(found: NoLevel, run: str, value: str) -> html.Div:
         up = html.A("Go to the detector", id="up", href=link("detector", "", run, value), className="primary button")
         return empty("There is no such place", found.reason, up)
     up = html.A(f"Go to run {found.page.run.key}", id="up", href=run_link(run), className="primary button")
+    if in_window:
+        up = html.A("Show the whole run", id="up", href=link("detector", "", run, value), className="primary button")
     why = html.P([mark(found.state if found.state in WORDS else "broken"), f" {found.reason}"])
     return html.Div([html.H3(f"No map of the pixels of run {found.page.run.key}"), why, up], className="empty-state")
 
@@ -56,13 +60,13 @@ def _nothing(found: NoLevel, run: str, value: str) -> html.Div:
 def _head(found: LevelPage, run: str) -> list[Any]:
     value = found.quantity.name
     page = found.page
-    above = [(f"run {page.run.key}", run_link(run))]
-    above += [(one.name, link(one.level, one.text, run, value)) for one in found.trail]
+    above = [(f"run {page.run.key}", run_link(run, page.in_window))]
+    above += [(one.name, link(one.level, one.text, run, value, page.in_window)) for one in found.trail]
     own = found.place
     name = own.name[0].upper() + own.name[1:] if not own.name.startswith("io_group") else own.name
     title = [
         html.H2(name), html.Span(f"run {page.run.key}", className="weak"), run_mark(page.state),
-        _switch(found, run), _neighbours(found, run),
+        _switch(found, run), _window(found, run), _neighbours(found, run),
     ]  # fmt: skip
     return [
         breadcrumbs(above, own.name),
@@ -76,12 +80,20 @@ def _switch(found: LevelPage, run: str) -> html.Span:
     own = found.place
     links = [
         html.A(
-            one.title, id=f"value-{one.name}", href=link(own.level, own.text, run, one.name), className="button",
+            one.title, id=f"value-{one.name}", className="button",
+            href=link(own.level, own.text, run, one.name, found.page.in_window),
             **(extra(aria_current="true") if one is found.quantity else {}),
         )
         for one in QUANTITIES.values()
     ]  # fmt: skip
     return html.Span(links, className="window-switch", **extra(role="group", aria_label="Value that the map shows"))
+
+
+def _window(found: LevelPage, run: str) -> Any:
+    own, value = found.place, found.quantity.name
+    return window_switch(
+        found.page, link(own.level, own.text, run, value), link(own.level, own.text, run, value, in_window=True)
+    )
 
 
 def _neighbours(found: LevelPage, run: str) -> html.Span:
@@ -91,7 +103,7 @@ def _neighbours(found: LevelPage, run: str) -> html.Span:
     def button(key: str | None, id: str, text: str) -> Any:
         if key is None:
             return html.Span(text, className="button off", **extra(aria_disabled="true"))
-        href = link(own.level, own.text, key, found.quantity.name)
+        href = link(own.level, own.text, key, found.quantity.name, page.in_window)
         return html.A(text, id=id, href=href, className="button", title=f"Run {key}")
 
     return html.Span(

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
-from dqm.views.pixels import PLOT, link
+from dqm.views.pixels import PLOT, link, seconds
 from dqm.views.run_page import PlotPage, RunPage, plot_page
 from dqm.views.site import Site
 from layouts.components.graph import figure_area, plot_link
@@ -59,7 +59,11 @@ def _click(found: PlotPage) -> str:
     run = quote(found.page.run.key, safe="")
     if found.tile.plot == PLOT:
         return f"runs/{run}/io_group/"
-    return f"runs/{run}/rows?plot={quote(found.tile.plot, safe='')}" if found.tile.behind else ""
+    if not found.tile.behind:
+        return ""
+    page = found.page
+    times = f"&where={quote(seconds(*page.window))}" if page.in_window and page.window else ""
+    return f"runs/{run}/rows?plot={quote(found.tile.plot, safe='')}{times}"
 
 
 def _nothing(page: RunPage | None, run: str, plot: str) -> html.Div:
@@ -89,7 +93,8 @@ def _head(found: PlotPage, run: str) -> list[Any]:
     title = html.Div(name, className="run-head")
     words = [*mask_words(tile, page.mask), *[wrong_words(number) for number in tile.wrong]]
     if tile.plot == PLOT:
-        down = html.A("pixels one by one", id="to-pixels", href=link("detector", "", run), className="button")
+        href = link("detector", "", run, in_window=page.in_window)
+        down = html.A("pixels one by one", id="to-pixels", href=href, className="button")
         title.children.append(down)
     elif tile.behind:
         title.children.append(html.Span("a click on a bin shows its packets", className="weak"))

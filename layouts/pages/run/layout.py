@@ -108,7 +108,12 @@ def _to_pixels(page: RunPage, key: str) -> Any:
     """The way down to the pixels, where there is a map of them."""
     if not any(tile.plot == PLOT for tile in page.tiles):
         return None
-    return html.A("pixels one by one", id="to-pixels", href=link("detector", "", key), className="button")
+    return html.A(
+        "pixels one by one",
+        id="to-pixels",
+        href=link("detector", "", key, in_window=page.in_window),
+        className="button",
+    )
 
 
 def neighbours(before: str | None, behind: str | None, plot: str | None = None) -> html.Span:
