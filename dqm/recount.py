@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dqm.formats import UnreadableFile, open_file
+from dqm.formats.reader import inside
 from dqm.ingest.engine import feed, prepare
 from dqm.masks import Mask, read_mask
 from dqm.results import Element
@@ -52,6 +53,7 @@ def count(wish: Mapping[str, Any], progress: Callable[[int], None]) -> dict[str,
     """What became of each plot: kind (state, figure, broken) and why; states and figures lie in ``wish["into"]``."""
     bench, into = MakeBench(wish["settings"])(), Path(wish["into"])
     known, mask = bench.plots(), read_mask(wish["mask"])[0]
+    roots = [Path(root) for root in wish["roots"]]
     chosen = [known[name] for name, version in wish["plots"] if name in known and known[name].version == version]
     detector = bench.sources.find(*wish["geometry"]) if wish["geometry"] else None
     if wish["geometry"] and detector is None:
@@ -65,7 +67,7 @@ def count(wish: Mapping[str, Any], progress: Callable[[int], None]) -> dict[str,
     made: dict[str, dict[str, str]] = {}
     for place, (path, size, mtime_ns) in enumerate(wish["files"]):
         progress(place)
-        for element in _counted(Path(path), (size, mtime_ns), chosen, detector, mask):
+        for element in _counted(Path(path), roots, (size, mtime_ns), chosen, detector, mask):
             made[element.name] = _added(element, sums, into, made.get(element.name, {}))
     for name, state in sums.items():
         if made.setdefault(name, {"kind": "state"})["kind"] == "state":
@@ -73,7 +75,9 @@ def count(wish: Mapping[str, Any], progress: Callable[[int], None]) -> dict[str,
     return made
 
 
-def _counted(path: Path, stamp: tuple[int, int], chosen: list[Any], detector: Any, mask: Mask) -> list[Element]:
+def _counted(
+    path: Path, roots: list[Path], stamp: tuple[int, int], chosen: list[Any], detector: Any, mask: Mask
+) -> list[Element]:
     try:
         info = path.stat()
     except OSError as error:
@@ -81,7 +85,7 @@ def _counted(path: Path, stamp: tuple[int, int], chosen: list[Any], detector: An
     if (info.st_size, info.st_mtime_ns) != stamp:
         raise Gone(f"{path.name} is not any more what was counted")
     try:
-        with open_file(path) as reader:
+        with open_file(inside(path, roots)) as reader:
             reader.detector = detector
             elements = prepare(chosen, reader)
             for packets in reader.blocks():

@@ -84,7 +84,7 @@ def test_what_one_host_counts_the_other_shows_and_draws_from_the_database_alone(
     for one in listed:
         status, content, _ = hosts.ask("GET", one["figure"])
         assert status == 200, (one["plot"], content)
-        assert json.loads(content)["data"]
+        assert json.loads(content)["data"], one["plot"]
     assert not (hosts.web / "larboard-data/states").exists()
     assert not list(hosts.web.rglob("*.hdf5"))
 

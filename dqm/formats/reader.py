@@ -647,6 +647,17 @@ def _edges(n_rows: int, starts: np.ndarray, skip: int, split_at: int) -> Iterato
         a = b
 
 
+def inside(path: Path, roots: Iterable[Path]) -> Path:
+    """`path`; UnreadableFile unless it lies in one of the `roots`, wherever links lead."""
+    try:
+        real = path.resolve(strict=True)
+    except OSError:
+        raise UnreadableFile("is not there (any more)") from None
+    if not any(real.is_relative_to(root.resolve()) for root in roots):
+        raise UnreadableFile("lies outside the data roots of this host ([ingest] roots): it is not opened")
+    return path
+
+
 def open_file(path: str | Path, detector: Any = None, provisional: bool = False, trusted: bool = False) -> Reader:
     """A reader of the packets of `path`; raises UnreadableFile (state, reason) when there are none to read.
 

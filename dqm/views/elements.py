@@ -137,7 +137,7 @@ def counted(site: Site, run_key: str, plot: str, window: bool = False) -> Counte
         state = "broken" if element.state is ElementState.BROKEN else "nodata"
         rest = resting(site).get(plot, "") if state == "broken" else ""
         raise NoFigure("; ".join(filter(None, [element.reason, rest])), state, element.traceback)
-    if window and (why := _no_window(element, run, live)):
+    if window and (why := no_window(element, run, live)):
         raise NoFigure(why)
     if element.base == DROPPED and not window:
         raise NoFigure("what it was drawn from was dropped by a retention rule, as the run is old; its numbers stay")
@@ -184,7 +184,7 @@ def window_of(site: Site, tx: Any, run: Run) -> Window | None:
     return Window(tuple(found), seconds) if found else None
 
 
-def _no_window(element: Element, run: Run, window: Any) -> str:
+def no_window(element: Element, run: Run, window: Any) -> str:
     """Why there is no window of an element; empty when there is."""
     if not element.mergeable:
         return "it keeps one figure, which cannot be made of the last minutes alone"
@@ -374,7 +374,7 @@ def trends_without(
     usable = found is not None and does_without(found) and found.plot.version == element.plot_version
     if found is None or not usable or element.state is not ElementState.OK or element.base == DROPPED:
         return None
-    if window is not None and _no_window(element, run, window):
+    if window is not None and no_window(element, run, window):
         return None
     counted = (run.id, element.plot, element.version, element.updated, found.source, site.generation)
     key = ("trends without", *counted, window is not None, mask.address)
@@ -429,7 +429,7 @@ def window_trends(site: Site, run: Run, element: Element, window: Window) -> dic
         found is None
         or not element.mergeable
         or element.state is not ElementState.OK
-        or _no_window(element, run, window)
+        or no_window(element, run, window)
     ):
         return {}
     key = ("window trends", run.id, element.plot, element.version, element.updated, found.source, site.generation)

@@ -120,6 +120,7 @@ def _job(site: Site, run: Run, mask: Mask, found: Mapping[str, Element], done: l
         where = (geometry, name, directory)
     wish = {
         "settings": site.settings.model_dump_json(include={"plots", "detector", "ingest", "log"}),
+        "roots": [str(root) for root in site.settings.ingest.roots],
         "mask": mask.by_chip,
         "plots": versions,
         "geometry": where,

@@ -21,7 +21,7 @@ from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.hdf5 import READ_ERRORS, UnreadableFile
 from dqm.formats.hdf5 import shown as printable
 from dqm.formats.packets import DERIVED, Packets
-from dqm.formats.reader import Cursor, Reader, join_faults, open_file
+from dqm.formats.reader import Cursor, Reader, inside, join_faults, open_file
 from dqm.records import COUNTED, DataFile, Run
 from dqm.store import elements, files, runs, watchers
 from dqm.views.asked import Asked, short
@@ -222,6 +222,8 @@ class Search:
     """Of the run, or of what is asked for."""
     done: int = 0
     """Files that were searched to their end, or that cannot be read."""
+    unread: int = 0
+    """Files of this time of which nothing, or not all, could be searched; `problems` says why."""
     packets: int = 0
     """Rows that were looked at this time."""
     next: tuple[int, int] | None = None
@@ -256,6 +258,10 @@ class Search:
     def words(self) -> str:
         """How far it got."""
         name = "file" if self.files == 1 else "files"
+        if self.next is None and self.unread:
+            if self.files == 1:
+                return "the file could not be searched"
+            return f"searched to the end, but {self.unread:,} of {self.files:,} files could not be"
         if self.next is None:
             return f"searched all {self.files:,} {name}" if self.files != 1 else "searched the file to its end"
         first = f"the first {self.next[1]:,} rows of" if self.next[1] else ""
@@ -383,17 +389,22 @@ def _matches_in(site: Site, begun: Begun, file: DataFile, start: int, asked: Wan
     except NoPlace as why:
         raise CannotSearch(str(why)) from None
     try:
-        with open_file(allowed(site, file), detector, provisional=file.provisional) as reader:
+        with open_file(
+            inside(Path(file.path), site.settings.ingest.roots), detector, provisional=file.provisional
+        ) as reader:
             if lacks := [one.column for one in conditions if one.column not in reader.columns]:
                 search.problems.append(f"{name} has no {', '.join(lacks)}: nothing in it can be told to fit.")
+                search.unread += 1
                 return
             yield from _blocks(begun, file, reader, start, conditions, end)
             if reader.faults:
                 search.problems += [f"{name}: {fault}" for fault in join_faults([], reader.faults)]
     except UnreadableFile as error:
         search.problems.append(f"{name} {error.reason}.")
+        search.unread += 1
     except READ_ERRORS as error:
         search.problems.append(f"{name} cannot be read: {type(error).__name__}.")
+        search.unread += 1
 
 
 def _blocks(
@@ -442,19 +453,6 @@ def _of_pixel(detector: Detector | None, pixel: str) -> tuple[Condition, ...]:
         raise NoPlace(f"“{short(pixel)}” names no pixel: expected io_group-io_channel-chip-channel, such as 1-5-36-12.")
     names = ("io_group", "io_channel", "chip_id", "channel_id")
     return (*(Condition(name, int(part), int(part)) for name, part in zip(names, ids, strict=True)), *data)
-
-
-def allowed(site: Site, file: DataFile) -> Path:
-    """The path of a file of the store; UnreadableFile unless it lies in a data root, wherever links lead."""
-    path = Path(file.path)
-    roots = [root.resolve() for root in site.settings.ingest.roots]
-    try:
-        real = path.resolve(strict=True)
-    except OSError:
-        raise UnreadableFile("is not there (any more)") from None
-    if not any(real.is_relative_to(root) for root in roots):
-        raise UnreadableFile("lies outside the data roots of this host ([ingest] roots): it is not opened")
-    return path
 
 
 # -- the ADC spectrum of a channel -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from dqm.views.elements import (
     NOT_THE_SAME,
     Window,
     does_without,
+    no_window,
     recounted,
     recounted_trends,
     trends_without,
@@ -221,6 +222,8 @@ def _masked(
     masked: dict[str, dict[str, TrendValue]] = {}
     again = recounted(site, run, mask, ask=True) if not in_window else Recount(cannot=NOT_IN_WINDOW)
     for plot, element in found.items():
+        if in_window and no_window(element, run, window):
+            continue  # there is nothing to leave them out of
         trends = trends_without(site, run, element, window, mask) if not in_window or window else None
         without[plot] = Without(True, "")
         if trends is None:

@@ -23,6 +23,7 @@ ANEW_MS = 60_000
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("masks")
     made = site_over(folder)
+    made.settings.ingest.roots = [folder]
     fill(made.store, folder, run=17, seconds=4)
     made.start()
     yield made

@@ -38,6 +38,7 @@ AT_ONCE = {"PixelMap", "HotPixels", "AdcMeans", "SilentChannels", "ChipRate"}
 
 @pytest.fixture
 def data(site: Site, tmp_path: Path) -> Path:
+    site.settings.ingest.roots = [tmp_path]
     return fill(site.store, tmp_path, run=7, seconds=3).path
 
 
@@ -288,6 +289,19 @@ def test_where_the_files_are_not_the_tiles_say_so(site: Site, data: Path) -> Non
 
     said = eventually(lambda: (text := words()) and "counting" not in text and "waiting" not in text and text)
     assert said == f"the files of the run cannot be read from here ({data.name}: No such file or directory)"
+
+
+def test_a_file_outside_the_data_roots_is_not_counted_wherever_its_name_lies(site: Site, data: Path) -> None:
+    mask = made(site, chips=["1-1-11"])
+    site.settings.ingest.roots = [data.parent / "elsewhere"]
+    failed = eventually(lambda: figures.recounted(site, run_of(site), mask, ask=True).cannot)
+    assert "lies outside the data roots of this host" in failed
+
+
+def test_in_a_window_that_is_not_kept_nothing_is_said_of_a_mask(site: Site, data: Path) -> None:
+    found = page(site, made(site, chips=["1-1-11"]), in_window=True)
+    assert found.tiles
+    assert not [tile.plot for tile in found.tiles if tile.without]
 
 
 def test_a_file_that_was_written_again_is_not_counted_as_what_it_was(site: Site, data: Path) -> None:

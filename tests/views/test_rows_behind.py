@@ -21,6 +21,7 @@ from dqm.store import files, open_store, runs
 from dqm.views import rows_behind
 from dqm.views.rows_behind import CannotSearch, Search, adc_spectrum, as_csv, as_hdf5, search, wanted
 from dqm.views.site import Site, open_site
+from layouts.pages.rows.layout import found_rows
 from plots.discovery import discover
 from tests.conftest import packets_of
 from tests.filling import put
@@ -212,7 +213,7 @@ def test_the_bins_of_a_spectrum_have_as_many_rows_as_they_count(site: Site) -> N
         ({"where": "io_group:nan"}, "is no range"),
         ({"where": "io_group:1," * 200}, "more than 1,000 characters"),
         ({"plot": "NoSuch", "x": "1"}, "There is no plot NoSuch."),
-        ({"plot": "TileRate", "x": "1"}, "TileRate does not say which packets a bin of it stands for"),
+        ({"plot": "TriggerPackets", "x": "1"}, "TriggerPackets does not say which packets a bin of it stands for"),
         ({"plot": "AdcSpectrum", "x": "here", "series": "io_group 1"}, "does not say which packets this place"),
         ({"plot": "AdcSpectrum", "x": "1", "series": "<b>"}, "does not say which packets this place"),
         ({"plot": "PacketRate", "x": "2024-01-01", "zone": "No/Zone", "series": "sync"}, "this place"),
@@ -265,6 +266,10 @@ def test_a_file_outside_the_data_roots_is_not_opened_wherever_its_name_lies(
     assert result
     assert (result.found, opened) == (0, [])
     assert [problem.endswith("it is not opened.") for problem in result.problems] == [True, True]
+    assert result.words == "searched to the end, but 2 of 2 files could not be"
+    shown = str(found_rows(result, wanted(site, {}), "9"))
+    assert "No packet of run 9 fits, as far as its files can be searched" in shown
+    assert "Every file of it was searched" not in shown
 
 
 def test_files_that_are_gone_are_said_and_the_rest_is_searched(site: Site, data: Path, tmp_path: Path) -> None:

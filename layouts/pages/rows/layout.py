@@ -33,7 +33,10 @@ def layout(site: Site, query: dict[str, str], run: str) -> html.Div:
         [
             dcc.Store(id=ASKED, data=[run, query]),
             breadcrumbs(above, "packets"),
-            html.Div([html.H2("Packets"), html.Span(asked.words, className="weak")], className="run-head"),
+            html.Div(
+                [html.H2("Packets"), html.Span("" if asked.refused else asked.words, className="weak")],
+                className="run-head",
+            ),
             *notes(asked.problems),
             steady(FOUND, html.P("Reading the files of the run, for 2 s …", role="status")),
         ],
@@ -54,10 +57,18 @@ def found_rows(found: Search | None, asked: Wanted, run: str) -> list[Any]:
     parts: list[Any] = [html.P(said, id="rows-said", role="status"), _tools(found, asked, run)]
     parts += notes(found.problems[:8])
     if not found.found:
-        more = "It goes on where it stopped." if found.next else "Every file of it was searched."
-        return [*parts, empty(f"No packet of run {found.run.key} fits so far" if found.next else
-                              f"No packet of run {found.run.key} fits", f"Asked for: {asked.words}. {more}")]  # fmt: skip
+        return [*parts, _none_of(found, asked)]
     return [*parts, _table(found)]
+
+
+def _none_of(found: Search, asked: Wanted) -> html.Div:
+    """No row: of what was searched so far, of what can be searched, or of all."""
+    so_far, more = "", "Every file of it was searched."
+    if found.next:
+        so_far, more = " so far", "It goes on where it stopped."
+    elif found.unread:
+        so_far, more = ", as far as its files can be searched", "What could not be searched is said above."
+    return empty(f"No packet of run {found.run.key} fits{so_far}", f"Asked for: {asked.words}. {more}")
 
 
 def _tools(found: Search, asked: Wanted, run: str) -> html.Div:
