@@ -46,12 +46,19 @@ class PixelMap(MergeablePlot):
             _empty_axes(fig)
             say(fig, NO_GEOMETRY.capitalize())
             return
-        values = values_of(state)
-        for number, plane in enumerate(state.detector.planes):
-            _panel(fig, number, plane, len(state.detector.planes))
-            for quantity, unit in QUANTITIES.items():
-                _image(fig, number, plane, quantity, unit, plane.image(values[quantity]))
-        _scales_and_buttons(fig, values, len(state.detector.planes))
+        values, planes = values_of(state), state.detector.planes
+        # all at once: Plotly copies what is there already for each that is added
+        fig.add_traces(
+            [
+                _image(number, plane, quantity, unit, plane.image(values[quantity]))
+                for number, plane in enumerate(planes)
+                for quantity, unit in QUANTITIES.items()
+            ]
+        )
+        for number in range(len(planes)):
+            _panel(fig, number, len(planes))
+        fig.layout.annotations = [_name(number, plane) for number, plane in enumerate(planes)]
+        _scales_and_buttons(fig, values, len(planes))
 
     def trends(self, state: State) -> dict[str, Trend]:
         if state.detector is None:
@@ -112,7 +119,7 @@ def _empty_axes(fig: go.Figure) -> None:
     fig.update_layout(xaxis={"title": {"text": "z [cm]"}}, yaxis={"title": {"text": "y [cm]"}})
 
 
-def _panel(fig: go.Figure, number: int, plane: Any, n_planes: int) -> None:
+def _panel(fig: go.Figure, number: int, n_planes: int) -> None:
     """Axes of one anode plane in a grid of panels, drawn to scale."""
     columns = min(PANEL_COLUMNS, n_planes)
     rows = -(-n_planes // columns)
@@ -139,36 +146,39 @@ def _panel(fig: go.Figure, number: int, plane: Any, n_planes: int) -> None:
         # all planes zoom alike in y; only the first of a row says it
         **({"matches": "y", "showticklabels": column == 0} if number else {"title": {"text": "y [cm]"}}),
     }
-    fig.add_annotation(
-        text=f"io_group {plane.io_group}",
-        showarrow=False,
-        xref=f"x{number_text} domain",
-        yref=f"y{number_text} domain",
-        x=0,
-        y=1.01,
-        yanchor="bottom",
-        font={"size": 11},
-    )
 
 
-def _image(fig: go.Figure, number: int, plane: Any, quantity: str, unit: str, values: np.ndarray) -> None:
+def _name(number: int, plane: Any) -> dict[str, Any]:
+    """The words above a panel."""
+    return {
+        "text": f"io_group {plane.io_group}",
+        "showarrow": False,
+        "xref": f"{_axis('x', number).replace('axis', '')} domain",
+        "yref": f"{_axis('y', number).replace('axis', '')} domain",
+        "x": 0,
+        "y": 1.01,
+        "yanchor": "bottom",
+        "font": {"size": 11},
+    }
+
+
+def _image(number: int, plane: Any, quantity: str, unit: str, values: np.ndarray) -> dict[str, Any]:
     scale = list(QUANTITIES).index(quantity)
-    fig.add_trace(
-        go.Heatmap(
-            x=plane.z.astype(np.float32),
-            y=plane.y.astype(np.float32),
-            z=values,
-            name=f"io_group {plane.io_group}",
-            meta={"io_group": plane.io_group},
-            xaxis=f"x{number + 1 if number else ''}",
-            yaxis=f"y{number + 1 if number else ''}",
-            coloraxis=f"coloraxis{scale + 1 if scale else ''}",
-            visible=scale == 0,
-            hoverongaps=False,
-            hovertemplate=f"z %{{x:.2f}} cm, y %{{y:.2f}} cm<br>{quantity.lower()} %{{z:.4g}} {unit}"
-            "<extra>%{fullData.name}</extra>",
-        )
-    )
+    return {
+        "type": "heatmap",
+        "x": plane.z.astype(np.float32),
+        "y": plane.y.astype(np.float32),
+        "z": values,
+        "name": f"io_group {plane.io_group}",
+        "meta": {"io_group": plane.io_group},
+        "xaxis": f"x{number + 1 if number else ''}",
+        "yaxis": f"y{number + 1 if number else ''}",
+        "coloraxis": f"coloraxis{scale + 1 if scale else ''}",
+        "visible": scale == 0,
+        "hoverongaps": False,
+        "hovertemplate": f"z %{{x:.2f}} cm, y %{{y:.2f}} cm<br>{quantity.lower()} %{{z:.4g}} {unit}"
+        "<extra>%{fullData.name}</extra>",
+    }
 
 
 def _scales_and_buttons(fig: go.Figure, values: dict[str, np.ndarray], n_planes: int) -> None:
