@@ -298,7 +298,9 @@
     const more = scale.most > scale.top ? ` and above (up to ${amount(scale.most)} ${unit})` : "";
     const dense = map.painted.cell * map.painted.ratio < 1 ? " Each point shows the highest of the pixels that fall on it." : "";
     const words = (text) => { const span = document.createElement("span"); span.textContent = text; return span; };
-    map.parts.key.replaceChildren(words(`${title}: 0`), bar, words(`${amount(scale.top)} ${unit}${more}`), none, words(`no packet.${dense}`));
+    const nobody = words("");
+    nobody.append(none, words(`\u00a0no packet.${dense}`)); // they stay together where the line is broken
+    map.parts.key.replaceChildren(words(`${title}: 0`), bar, words(`${amount(scale.top)} ${unit}${more}`), nobody);
   }
 
   const amount = (value) => (Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(Number(value.toPrecision(4))));

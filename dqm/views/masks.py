@@ -15,14 +15,22 @@ def find(site: Site, address: str) -> Mask | None:
     """The mask of an address; None when there is none."""
     if not ADDRESS.fullmatch(address):
         return None
-    known = site.masks.get(address)
+    with site.states_lock:
+        known: Mask | None = site.masks.get(address)
     if known is None:
         with site.store.read() as tx:
             content = masks.content(tx, address)
         if content is None:
             return None
-        known = site.masks[address] = read_mask(content)[0]
+        known = read_mask(content)[0]
+        keep(site, known)
     return known
+
+
+def keep(site: Site, mask: Mask) -> None:
+    """Keeps a mask at hand, for a while."""
+    with site.states_lock:
+        site.masks[mask.address] = mask
 
 
 def unknown_words(address: str) -> str:

@@ -26,8 +26,8 @@ from dqm.records import DROPPED, DataFile, Element, ElementState, FileState, Run
 from dqm.store import files, geometries
 from dqm.views.site import Site
 
-ASKED_S = 6.0
-"""Who wants a count asks for it more often than this."""
+ASKED_S = 12.0
+"""Who wants a count asks for it more often than this, also where a page takes seconds to answer."""
 AGAIN_S = 30.0
 """What could not be counted is tried again after so long."""
 KEPT_S = 24 * 3600

@@ -29,6 +29,8 @@ MAPS_BYTES = 64 * 2**20
 READERS = 2
 STATES_BYTES = 64 * 2**20
 """Of states of runs that are being looked at without some channels: 1,000,000 pixels with three sums take 24 MB."""
+MASKED_MOST = 1_000_000
+"""Channels of all masks that are kept at hand."""
 T = TypeVar("T")
 
 
@@ -64,8 +66,8 @@ class Site:
     states_lock: threading.Lock = field(default_factory=threading.Lock)
     counting: threading.Lock = field(default_factory=threading.Lock)
     """Held while files are counted anew without the channels of a mask."""
-    masks: LRUCache[str, Any] = field(default_factory=lambda: LRUCache(64))
-    """Masks by address: they never change."""
+    masks: LRUCache[str, Any] = field(default_factory=lambda: LRUCache(MASKED_MOST, getsizeof=lambda mask: len(mask)))
+    """Masks by address, which never change; only with `states_lock`."""
     told: Callable[[], int | None] = lambda: None
     """The newest notice that was told to all who listen here; None while nobody does."""
     _known: dict[Hashable, Any] = field(default_factory=dict)

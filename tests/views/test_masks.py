@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cachetools import LRUCache
 
 from dqm.auth.roles import LOCAL_ADMIN, Actor, NotAllowed
 from dqm.formats import open_file
@@ -95,6 +96,22 @@ def test_a_mask_is_kept_under_its_address_with_who_made_it_once(site: Site, data
     with site.store.read() as tx:
         noted = audit.of(tx, f"mask {mask.address}")
     assert [(row["actor"], row["after"]) for row in noted] == [("ada", {"channels": 1, "run": "7"})]
+
+
+def test_masks_at_hand_are_bounded_and_one_thread_at_a_time_looks_for_them(site: Site, data: Path) -> None:
+    class Guarded(LRUCache):
+        def __getitem__(self, key: str) -> Any:
+            assert site.states_lock.locked()
+            return super().__getitem__(key)
+
+        def __setitem__(self, key: str, value: Any) -> None:
+            assert site.states_lock.locked()
+            super().__setitem__(key, value)
+
+    site.masks = Guarded(150, getsizeof=len)
+    chips = [made(site, chips=[f"1-1-{chip}"]) for chip in (11, 12, 13)]
+    assert site.masks.currsize == 128
+    assert [masks.find(site, mask.address) for mask in chips] == chips
 
 
 def test_edits_build_on_each_other(site: Site, data: Path) -> None:
