@@ -59,11 +59,15 @@ format: setup-dev
 
 bench: setup-dev browser postgresql ## speed and memory over 10 million packets, of the live site, and a year in a store
 	$(BIN)/python -m benchmarks.process
+	$(BIN)/python -m benchmarks.convert
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.isolation
+	$(BIN)/python -m benchmarks.predecessor
 	$(BIN)/python -m benchmarks.site
+	$(BIN)/python -m benchmarks.pixels
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.year
+	$(BIN)/python -m benchmarks.masks
 
 soak: setup-dev postgresql rsync ## the long run: kills, faults, a backlog, fuzz; its figures go to docs/reliability.md
 	$(BIN)/python -m tests.soak --write

@@ -111,13 +111,21 @@
       if (figure.canvas) figure.canvas.remove();
     }
     for (const element of elements) {
-      const known = pool.get(element.dataset.figure);
-      pool.delete(element.dataset.figure);
+      const known = pool.get(element.dataset.figure) || ofSamePlot(pool, element);
+      if (known) pool.delete(known.path);
       figures.delete(element);
+      if (known && known.path !== element.dataset.figure) lookElsewhere(known, element.dataset.figure);
       if (known) take(element, known);
       else { element.replaceChildren(); delete element.dataset.drawn; adopt(element); }
     }
     pool.forEach((figure) => { if (figure.canvas && library) library.purge(figure.canvas); });
+  }
+
+  // the same plot without some channels: what is drawn stays until the other figure is here
+  const ofSamePlot = (pool, element) => [...pool.values()].find((figure) => figure.key === element.dataset.key);
+
+  function lookElsewhere(figure, path) {
+    Object.assign(figure, { path, etag: "", shown: -1, due: true, last: 0, retryAt: 0 });
   }
 
   function take(element, figure) {
@@ -128,7 +136,8 @@
     if (from !== element || !figure.canvas) element.replaceChildren();
     if (figure.canvas) {
       element.replaceChildren(figure.canvas);
-      element.dataset.drawn = figure.shown;
+      if (figure.shown >= 0) element.dataset.drawn = figure.shown;
+      else delete element.dataset.drawn;
       setHeight(figure, figure.layout ? figure.layout.height : 0);
     } else { figure.due = true; delete element.dataset.drawn; }
     wish(figure, Number(element.dataset.version) || 0);
@@ -141,6 +150,7 @@
         const figure = figures.get(change.target);
         if (!figure) continue;
         if (figure.path !== change.target.dataset.figure) moved.add(change.target);
+        else if (change.attributeName === "data-again") figure.due = true;
         else wish(figure, Number(change.target.dataset.version) || 0);
         continue;
       }
@@ -149,7 +159,7 @@
     if (moved.size) follow([...moved]);
     [...figures.keys()].filter((element) => !element.isConnected).forEach(forget);
     pump();
-  }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-figure", "data-version"] });
+  }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-figure", "data-version", "data-again"] });
 
   function within(node, act) {
     if (node.nodeType !== Node.ELEMENT_NODE) return;
@@ -216,7 +226,7 @@
     figure.due = false;
     try {
       const base = document.getElementById("shell").dataset.base;
-      const url = `${base}${path}?zone=${encodeURIComponent(root.dataset.zone || "UTC")}`;
+      const url = `${base}${path}${path.includes("?") ? "&" : "?"}zone=${encodeURIComponent(root.dataset.zone || "UTC")}`;
       const headers = figure.etag ? { "If-None-Match": figure.etag } : {};
       const answer = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS), cache: figure.etag ? "no-store" : "no-cache" });
       const json = answer.status === 304 ? null : await answer.json();
@@ -232,7 +242,7 @@
       failed(figure, error);
     } finally {
       figure.busy = false;
-      figure.last = Date.now();
+      figure.last = figure.path === path ? Date.now() : 0; // another one was asked for meanwhile
       pump();
     }
   }
@@ -252,7 +262,7 @@
     const canvas = figure.canvas || figure.element.appendChild(document.createElement("div"));
     const current = viewed(figure, json.data, figure.canvas && figure.canvas.layout);
     await library.react(canvas, json.data, current, config(figure));
-    if (!figure.canvas) canvas.on("plotly_relayout", (event) => rememberView(figure, event));
+    if (!figure.canvas) listen(figure, canvas);
     figure.canvas = canvas;
     figure.etag = etag;
     const log = document.getElementById("log-switch");
@@ -266,10 +276,11 @@
   // the layout as it came, with what a person has chosen since: zoom, logarithmic axes, buttons
   function viewed(figure, data, before) {
     const layout = structuredClone(figure.layout);
-    layout.uirevision = figure.path;
+    layout.uirevision = figure.key;
     layout.autosize = true;
     layout.height = placeHeight(figure.element, figure.layout.height);
-    if (!("toolbar" in figure.element.dataset) && matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls
+    if (larboard.dragmode) layout.dragmode = larboard.dragmode;
+    else if (!("toolbar" in figure.element.dataset) && matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger scrolls
     for (const [axis, chosen] of Object.entries(recallView(figure))) layout[axis] = { ...layout[axis], ...chosen };
     (layout.updatemenus || []).forEach((menu, place) => press(menu, before && before.updatemenus && before.updatemenus[place], data, layout));
     return layout;
@@ -390,8 +401,44 @@
     setHeight(figure, figure.layout.height);
     const { data, layout } = figure.canvas;
     await library.newPlot(figure.canvas, data, viewed(figure, data, layout), config(figure));
-    figure.canvas.on("plotly_relayout", (event) => rememberView(figure, event));
+    listen(figure, figure.canvas);
   }
+
+  function listen(figure, canvas) {
+    canvas.on("plotly_relayout", (event) => rememberView(figure, event));
+    canvas.on("plotly_selected", (event) => larboard.marked && larboard.marked(canvas, event));
+    if ("click" in figure.element.dataset) canvas.on("plotly_click", (event) => followClick(figure, event));
+  }
+
+  // from the map of pixels to its io_group, from a bin to the packets behind it
+  function followClick(figure, event) {
+    const point = event && event.points && event.points[0];
+    const to = figure.element.dataset.click;
+    if (!point || !to) return;
+    const base = document.getElementById("shell").dataset.base;
+    const { name, x } = point.fullData;
+    if (!to.includes("?")) {
+      const group = /^io_group (\d+)$/.exec(name);
+      const inWindow = new URLSearchParams(location.search).get("window") === "1" ? "?window=1" : "";
+      if (group) larboard.go(`${base}${to}${group[1]}${inWindow}`);
+      return;
+    }
+    // of a heat map a row is told by its name, and its bins by their edges
+    const [row, column] = [point.pointNumber].flat();
+    const cell = column !== undefined;
+    const label = cell ? String(point.y).trim() : [point.customdata].flat()[0];
+    const place = cell ? column : row;
+    const clicked = { series: name, x: cell ? x[place] : point.x, to: x && x[place + 1], label, zone: root.dataset.zone || "UTC" };
+    const query = new URLSearchParams(Object.entries(clicked).filter(([, value]) => value !== undefined && value !== null));
+    larboard.go(`${base}${to}&${query}`);
+  }
+
+  // null: a pointer zooms again
+  larboard.setDragmode = (mode) => {
+    larboard.dragmode = mode;
+    const drawn = [...figures.values()].filter((figure) => figure.canvas && figure.canvas.layout && library);
+    drawn.forEach((figure) => library.relayout(figure.canvas, { dragmode: mode || "zoom", selections: [] }));
+  };
 
   window.addEventListener("resize", () => {
     for (const figure of figures.values()) if ("fill" in figure.element.dataset) figure.resized = true;
@@ -399,7 +446,7 @@
 
   // ---- the view of a figure: zoom and logarithmic axes, by page, for as long as the tab lives
 
-  const viewKey = (figure) => `larboard-view ${location.pathname} ${figure.path}`;
+  const viewKey = (figure) => `larboard-view ${location.pathname} ${figure.path.replace(/([?&])mask=\w*/, "$1")}`;
 
   function recallView(figure) {
     try { return JSON.parse(sessionStorage.getItem(viewKey(figure))) || {}; } catch { return {}; }
@@ -447,6 +494,7 @@
 
   document.querySelectorAll("[data-figure]").forEach(adopt);
   // it is large, and running it takes longer than anything else: begun before the first figure is asked for, but only on
-  // the board and the pages of runs; a table must not wait for it
-  if (/\/(runs\/.+)?$/.test(location.pathname)) plotly().catch(() => {});
+  // the board and the pages of runs; a table must not wait for it, nor a map of pixels, which is no figure
+  const withoutFigures = /\/runs\/[^/]+\/(detector|io_group|tile|chip|rows)(\/|$)/;
+  if (/\/(runs\/.+)?$/.test(location.pathname) && !withoutFigures.test(location.pathname)) plotly().catch(() => {});
 })();

@@ -268,6 +268,9 @@
   const REST_MS = 5000;
   let fresh = 0, waiting = null;
 
+  let shifted = false;
+  for (const kind of ["pointerdown", "pointerup"]) window.addEventListener(kind, (event) => { shifted = event.shiftKey; }, true);
+
   window.dash_clientside.trends = {
     /** What is chosen: into the URL and to the picture. */
     choose: function (picked, span, since, until, zoom, before) {
@@ -292,9 +295,10 @@
       return clicks.some(Boolean) ? "all" : skip();
     },
 
+    /** The run of a point; with Shift the packets of its file. */
     open: function (click) {
-      const run = click && click.points && click.points[0] && click.points[0].customdata && click.points[0].customdata[0];
-      if (run) pages.go(runAddress(run));
+      const [run, , file] = (click && click.points && click.points[0] && click.points[0].customdata) || [];
+      if (run) pages.go(shifted && file ? `${runAddress(run)}/rows?file=${file}` : runAddress(run));
       return skip();
     },
 

@@ -251,19 +251,31 @@
   }
 
   // the run of an enlarged plot, by its address: the page itself may still be on its way
-  const runOf = (path) => (/^(.*\/runs\/[^/]+)\/[^/]+$/.exec(path) || [])[1];
+  const runOf = (path) => (/^(.*\/runs\/[^/]+)\/(?!(?:detector|rows)$)[^/]+$/.exec(path) || [])[1];
+
+  // from a level of the detector one level up: what was chosen there may have come by another way
+  function upOneLevel() {
+    const up = document.querySelector('[data-up="level"] #up');
+    if (!up) return false;
+    if (previousPage === up.href) history.back();
+    else larboard.go(up.href);
+    return true;
+  }
 
   // back to where one came from; from a link that was opened directly, up to the run
   function back() {
+    if (upOneLevel()) return;
     const up = runOf(location.pathname);
     if (!up) return;
     if (previous === up) history.back();
     else larboard.go(up);
   }
 
-  let previous = "";
+  let previous = "", previousPage = "";
+  window.addEventListener("popstate", () => { previousPage = ""; });
   const go = larboard.go;
   larboard.go = (url, replace) => {
+    previousPage = replace ? previousPage : location.href;
     // stepping through the enlarged plots of a run takes the place of the entry: Esc still goes back to the tiles
     const [from, to] = [runOf(location.pathname), runOf(new URL(url, location.href).pathname)];
     if (!from || !to) previous = location.pathname;
@@ -298,5 +310,6 @@
     else if (event.key === "[") press("previous-run");
     else if (event.key === "]") press("next-run");
     else if (event.key === "Escape") back();
+    else if (event.key === "Backspace" && upOneLevel()) event.preventDefault();
   });
 })();

@@ -4,8 +4,9 @@
   const given = new WeakMap(); // element -> the attributes that its tree gave it: others belong to the browser
 
   const keyOf = (node) => (Array.isArray(node) ? node[1].id || "" : "");
-  // what stands in them is made by figures.js and times.js
-  const isOwn = (attributes) => "data-figure" in attributes || "data-unix" in attributes;
+  // what stands in them is made by figures.js, pixels.js, times.js and masks.js
+  const OWN = ["data-figure", "data-pixels", "data-unix", "data-own"];
+  const isOwn = (attributes) => OWN.some((name) => name in attributes);
 
   function make(node) {
     if (!Array.isArray(node)) return document.createTextNode(node);

@@ -61,6 +61,7 @@
     if (time.classList.contains("bare")) text = larboard.span(Math.max(Math.round(Date.now() / SECOND - unix), 0));
     else if (time.classList.contains("age")) text = larboard.age(unix);
     else if (time.classList.contains("duration")) text = duration(unix, time.dataset.end ? Number(time.dataset.end) : Date.now() / SECOND);
+    else if (time.classList.contains("exact")) text = format(zone(), "full").format(new Date(unix * SECOND));
     else text = larboard.moment(unix);
     if (time.textContent !== text) time.textContent = text;
     const full = `${format(zone(), "full").format(new Date(unix * SECOND))} ${zone()}`;

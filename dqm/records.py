@@ -300,6 +300,21 @@ GIVE_UP = len(REST_S) + 1
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """What some seconds of a file added to the plots: the newest of a run together are its window."""
+
+    file_id: int
+    since: float
+    """First and last second of its packets [s since 1970]."""
+    until: float
+    plots: dict[str, tuple[int, str | None]]
+    """Version and geometry id of each plot that is in it."""
+    address: str
+    """Where the increments are, in one state."""
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plugin:
     """A plot as ingest found it, with what it has cost."""
 

@@ -36,6 +36,8 @@ class Element:
     traceback: str = ""
     increment: Increment | None = None
     """What was counted since the last save, where somebody wants to know."""
+    added: Increment | None = None
+    """What the last leg has added, for the window of the run, where there is one."""
     blocks: int = 0
     packets: int = 0
     seconds: float = 0.0

@@ -50,6 +50,30 @@ class PlotSettings(BaseModel):
     output_mb: int = Field(
         default=32, ge=1, description="size of a state or figure of a plug-in, of what a call prints, of a file [MB]"
     )
+    trigger_io_group: int = Field(
+        default=0, ge=0, le=255, description="io_group whose triggers count, such as that of the beam; 0: all io_groups"
+    )
+    trigger_bit: int = Field(
+        default=1, ge=0, le=7, description="bit of a trigger word that marks an external trigger, counted from 0"
+    )
+    v_ref_mv: float = Field(default=1568.0, gt=0, le=5000, description="reference voltage of the ADC [mV]")
+    v_cm_mv: float = Field(default=478.1, ge=0, le=5000, description="common-mode voltage of the ADC [mV]")
+    gain_mv_per_ke: float = Field(default=4.522, gt=0, le=1000, description="gain of the front end [mV/ke-]")
+    pedestal_mv: float = Field(
+        default=580.0, ge=0, le=5000, description="pedestal of channels that the pedestal file does not have [mV]"
+    )
+    pedestal_file: Path | None = Field(
+        default=None, description="JSON file with the pedestal of each channel; without one all have pedestal_mv"
+    )
+    pedestal_keys: Literal["tile", "io_channel", "flow", "flow_tile"] = Field(
+        default="tile", description="how its keys are made of the ids of a channel; docs/plots.md has the formulas"
+    )
+
+    @model_validator(mode="after")
+    def _adc_has_a_range(self) -> PlotSettings:
+        if self.v_ref_mv <= self.v_cm_mv:
+            raise ValueError(f"v_ref_mv is {self.v_ref_mv:g}, expected more than v_cm_mv, which is {self.v_cm_mv:g}")
+        return self
 
 
 class DetectorSettings(BaseModel):
@@ -115,6 +139,12 @@ class IngestSettings(BaseModel):
     )
     commit_s: float = Field(
         default=2, ge=0.2, description="how often what was counted of a long file is saved and shown [s]"
+    )
+    window_s: float = Field(
+        default=600,
+        ge=0,
+        le=86400,
+        description="every plot is also kept for the last so many seconds of a run, which its page can show; 0: not [s]",
     )
     lease_s: float = Field(
         default=15, ge=2, description="another ingest takes over from one that gave no sign of life for so long [s]"
@@ -220,6 +250,11 @@ class WebSettings(BaseModel):
         description="names of the site in addresses, * as in *.example.org; its host and addresses are known",
     )
     body_kb: int = Field(default=1024, ge=64, le=1_000_000, description="a request that brings more is refused [kB]")
+    recount_s: float = Field(
+        default=600,
+        ge=0,
+        description="how long files may be counted anew without the channels of a mask; 0: they are not [s]",
+    )
     stale_s: float = Field(default=120, ge=1, description="without new data for so long a verdict is grey [s]")
     contact: str = Field(default="", description="whom the shift calls; stands on the board")
     title: str = Field(default="Larboard", description="name of the site, such as that of the detector")
@@ -392,6 +427,8 @@ def load_settings(**overrides: Any) -> Settings:
         raise BadSettings(f"{file}: {error}") from None
     base = file.parent
     settings.plots.paths = [base / path for path in settings.plots.paths]
+    if settings.plots.pedestal_file is not None:
+        settings.plots.pedestal_file = base / settings.plots.pedestal_file
     settings.detector.directories = [base / path for path in settings.detector.directories]
     settings.data.directory = base / settings.data.directory
     if settings.auth.oidc_secret_file:
@@ -421,6 +458,7 @@ def store_url(settings: Settings) -> str:
 
 EXAMPLES: dict[str, str] = {
     "plots.paths": '["plugins"]',
+    "plots.pedestal_file": '"pedestals.json"',
     "detector.directories": '["geometry"]',
     "detector.modules": '{ 1 = "geometry/first.yaml", 2 = "geometry/second.yaml" }',
     "ingest.roots": '["data"]',

@@ -31,7 +31,7 @@ class MakeBench:
     def __call__(self) -> Bench:
         settings = Settings.model_validate_json(self.settings)
         logs.set_up(settings.log.format, settings.log.level)
-        shelf = Shelf(settings.plots.paths, Limits.of(settings.plots))
+        shelf = Shelf(settings.plots.paths, Limits.of(settings.plots), settings.plots)
 
         def plots() -> dict:
             shelf.look()  # what was saved a moment ago is counted with

@@ -52,7 +52,7 @@ KEYS = (
     ("/", "search runs"),
     ("j, k", "next and previous plot"),
     ("e or Enter", "enlarge the plot that is chosen"),
-    ("Esc", "back to where you were"),
+    ("Esc", "back to where you were; from a map of pixels one level up, as Backspace"),
     ("[ and ]", "previous and next run"),
     ("g b", "board"),
     ("g r", "runs"),

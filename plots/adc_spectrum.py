@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from plots.base import MergeablePlot, Trend, tally
-from plots.drawing import axes, colour, steps
+from plots.base import DATA, MergeablePlot, Trend, tally
+from plots.drawing import axes, colour, number_in, steps
 
 
 class AdcSpectrum(MergeablePlot):
@@ -20,6 +20,10 @@ class AdcSpectrum(MergeablePlot):
         for io_group in np.flatnonzero(state["adc"].any(axis=1)):
             steps(fig, np.arange(256), state["adc"][io_group], f"io_group {io_group}", colour(io_group))
         axes(fig, x="dataword [ADC]", y="packets per ADC count")
+
+    def rows_behind(self, clicked):  # a click on a bin shows the packets in it
+        group = number_in(clicked.name)
+        return None if group is None else {**DATA, "io_group": (group, group), "dataword": (clicked.low, clicked.low)}
 
     def trends(self, state):
         counts = state["adc"].sum(axis=0)

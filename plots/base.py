@@ -18,34 +18,56 @@ from typing import Any, ClassVar
 import numpy as np
 import plotly.graph_objects as go
 
-from dqm.formats.clock import BlockClock, ClockState
-from dqm.formats.columns import PACKET_DTYPE
-from dqm.formats.packets import Packets
-from plots.state import Extent, Increment, KeyedCounts, LiveTime, Scatter, Series, State, WrongState, tally
+from dqm.formats.about import About
+from dqm.formats.packets import Packets, no_packets
+from dqm.masks import Mask
+from plots.options import Options
+from plots.state import (
+    Extent,
+    Increment,
+    KeyedCounts,
+    LiveTime,
+    Scatter,
+    Series,
+    State,
+    Versions,
+    WrongState,
+    taken_apart,
+    tally,
+    together,
+)
 
 __all__ = [
+    "DATA",
     "LEVELS",
     "PLUGIN_ERRORS",
+    "About",
+    "Bin",
     "Extent",
     "HostTrouble",
     "Increment",
     "KeyedCounts",
+    "LeftOut",
     "LiveTime",
     "MergeablePlot",
     "Packets",
     "Plot",
     "PluginError",
+    "Ranges",
     "Scatter",
     "Series",
     "State",
     "Stopped",
     "Trend",
+    "Versions",
     "WrongState",
     "check_figure",
     "decode_arrays",
     "load_figure",
     "plugin_error",
+    "taken_apart",
     "tally",
+    "together",
     "traceback_of",
 ]
 
@@ -132,6 +154,52 @@ class Trend:
                 raise TypeError(f"a trend's {name} is {limits!r}, expected (low, high) with numbers or None")
 
 
+@dataclass(frozen=True)
+class Bin:
+    """What somebody clicked in a figure: the name of the line or bar, the x of the point, and that of the next one.
+
+    Of a time axis `low` and `high` are unix seconds. `label` is what the point is called, where it has a name.
+    """
+
+    name: str
+    low: float
+    high: float
+    label: str = ""
+
+
+Ranges = Mapping[str, tuple[float, float]]
+"""Columns of packets and the lowest and highest value that they have, both inside."""
+DATA: Ranges = {"packet_type": (0, 0), "valid_parity": (1, 1)}
+"""Data packets of valid parity, as ``packets.data``."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Channels that a state is wanted without: pixels of the detector, and the keys of channels that are no pixels."""
+
+    pixels: np.ndarray
+    """Ascending, shape (n_pixel,)."""
+    keys: np.ndarray
+    """``io_group << 24 | io_channel << 16 | chip << 8 | channel``, ascending, shape (n_key,)."""
+    sent: np.ndarray | None = None
+    """Data packets of valid parity that each of them sent, pixels first, int64; None where nobody knows."""
+
+    @classmethod
+    def of(cls, mask: Mask, detector: Any) -> LeftOut:
+        pixels = mask.pixels(detector)
+        return cls(np.unique(pixels[pixels >= 0]), mask.keys[pixels < 0])
+
+    def cleared(self, state: State, *names: str) -> State:
+        """A state in which these leaves (one place for each pixel) are 0 at the pixels; it shares what does not change."""
+        made = State(state.plot, state.version, state.geometry, state.detector)
+        made.update(state)
+        for name in names:
+            if name in state:
+                made[name] = state[name].copy()
+                made[name][self.pixels] = 0
+        return made
+
+
 class Plot:
     """A plot whose figure is its memory. Give it a title and write ``__call__``."""
 
@@ -143,12 +211,27 @@ class Plot:
     """Raise it when the numbers change: states of another version are counted anew."""
     group: ClassVar[str] = "Other"
     """Heading under which a run page shows it: Rates, Data quality, Charge, Timing, or one of your own."""
+    private_memory: ClassVar[bool] = False
+    """Whether its figure carries objects that only who wrote them may hand back to it."""
     log_switch: ClassVar[bool] = False
     """Whether the page offers a logarithmic vertical axis."""
+    options: ClassVar[Options] = Options()
+    """What the settings say to built-in plots."""
+    uses: ClassVar[tuple[str, ...]] = ()
+    """Options that its numbers depend on."""
+    unable: ClassVar[str] = ""
+    """Why no file can feed it, such as an option that cannot be used."""
 
     @property
     def name(self) -> str:
         return type(self).__name__
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        """Which packets a bin of the figure counts, by ranges of their columns; None when that cannot be told.
+
+        It is asked of built-in plots only, where the page runs.
+        """
+        return None
 
     def new_figure(self) -> go.Figure:
         """The figure that the first packets are given with."""
@@ -168,7 +251,8 @@ class MergeablePlot(Plot):
     """A plot made of numbers that add: write `count`, `draw`, and `trends` if there are numbers to follow."""
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
-        """What these packets add, by name: integer arrays, hist.Hist, Scatter, Series, LiveTime, Extent, KeyedCounts.
+        """What these packets add, by name: integer arrays, hist.Hist, Scatter, Series, LiveTime, Extent, KeyedCounts,
+        Versions.
 
         Empty packets are legal and give the same names: that is how a state starts.
         """
@@ -181,6 +265,17 @@ class MergeablePlot(Plot):
     def trends(self, state: State) -> dict[str, Trend]:
         """Numbers to follow; also of an empty state, with value None or 0."""
         return {}
+
+    def without(self, state: State, left_out: LeftOut) -> State | None:
+        """`state` as it would be if the data packets of these channels had never come; None where it does not say that.
+
+        Live time stays what it was: an io_group is alive whichever of its channels are counted.
+        """
+        return None
+
+    def sent(self, state: State, left_out: LeftOut) -> np.ndarray | None:
+        """`LeftOut.sent` of these channels, for the plots whose states do not tell channels apart; None: not known here."""
+        return None
 
     def read_trends(self, state: State) -> dict[str, Trend]:
         """What `trends` gives, checked: TypeError for anything that is not a dict of names and Trends."""
@@ -218,12 +313,6 @@ class MergeablePlot(Plot):
         self.draw(state, fig)
         fig.layout.meta = {**(fig.layout.meta or {}), MEMORY: state.to_json()}
         return fig
-
-
-def no_packets(detector: Any = None) -> Packets:
-    """A block without rows, with every column."""
-    rows = np.zeros(0, PACKET_DTYPE)
-    return Packets.of_rows(rows, BlockClock(rows, ClockState()), detector)
 
 
 def check_figure(figure: Any) -> None:

@@ -10,23 +10,29 @@ import contextlib
 import hashlib
 import importlib
 import importlib.metadata
+import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import plots
 from plots.base import Plot, traceback_of
 from plots.isolation.limits import Limits
 from plots.isolation.loading import fault_of, plots_in
-from plots.isolation.proxy import Described, Plugins
+from plots.isolation.proxy import Described, Plugins, renamed
+from plots.options import Options, configured
 
-__all__ = ["Broken", "Found", "Limits", "Registry", "Shelf", "discover", "fault_of", "load_file", "plots_in"]
+__all__ = ["Broken", "Found", "Limits", "Options", "Registry", "Shelf", "discover", "fault_of", "load_file", "plots_in"]
 
 ENTRY_POINTS = "larboard.plots"
 SIDE_BY_SIDE = 8
-NOT_PLOTS = {"__init__", "base", "contract", "discovery", "drawing", "harmless", "scaffold", "state"}
+NOT_PLOTS = {
+    "__init__", "base", "contract", "discovery", "drawing", "drift_edge", "harmless", "harmless_svg", "options",
+    "scaffold", "state",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,10 @@ class Registry:
         for name, plot, fault in found.plots:
             if plot is None:
                 self.broken.append(Broken(name, source, fault))
+            elif plot.private_memory and plot.__name__ in self.plots:
+                # two files of the predecessor may name their plots alike, or as one of today's is named
+                stem = re.sub(r"\W", "_", Path(getattr(plot, "file", "")).stem)
+                self._add(renamed(plot, f"{plot.__name__}_{stem}"), source)
             else:
                 self._add(plot, source)
         self.again_at = min((at for at in (self.again_at, found.again_at) if at is not None), default=None)
@@ -116,13 +126,16 @@ def _plain(text: str) -> str:
 
 
 def discover(
-    directories: Iterable[Path] = (), limits: Limits | None = None, plugins: Plugins | None = None
+    directories: Iterable[Path] = (),
+    limits: Limits | None = None,
+    plugins: Plugins | None = None,
+    options: Options | None = None,
 ) -> Registry:
     """Every plot that can be found: built-in, then `directories`, then the entry points of installed packages.
 
-    `plugins` are those of an earlier discovery: what did not change is not imported again.
+    `plugins` are those of an earlier discovery: what did not change is not imported again. `options` are for built-in plots.
     """
-    registry = Registry()
+    registry, options = Registry(), options or Options()
     plugins = plugins or Plugins(limits or Limits())
     plugins.begin()
     for module_name in builtin_modules():
@@ -132,7 +145,7 @@ def discover(
             registry._fail(module_name, "built-in", error)
             continue
         for plot in plots_in(module):
-            registry._add(plot, "built-in")
+            registry._add(configured(plot, options), "built-in")
     directories = [Path(directory) for directory in directories]
     _import_side_by_side(directories, plugins)
     for directory in directories:
@@ -143,27 +156,38 @@ def discover(
 
 
 class Shelf:
-    """The plots of some directories, kept up to date: `look` discovers anew when a plug-in file has changed."""
+    """The plots of some directories, kept up to date: `look` discovers anew when a plug-in file has changed.
 
-    def __init__(self, directories: Iterable[Path] = (), limits: Limits | None = None):
+    So it does when the pedestal file of `settings` has, which say the options of built-in plots.
+    """
+
+    def __init__(self, directories: Iterable[Path] = (), limits: Limits | None = None, settings: Any = None):
         self.directories = list(directories)
+        self._settings = settings
+        self._read = [settings.pedestal_file] if settings is not None and settings.pedestal_file is not None else []
         self.registry = Registry()
         self.generation = ""
         self._plugins = Plugins(limits or Limits())
 
     def look(self) -> bool:
         """Whether something changed since the last look."""
-        now = fingerprint(self.directories)
+        now = fingerprint(self.directories, self._read)
         again = self.registry.again_at
         if now == self.generation and (again is None or time.monotonic() < again):
             return False
-        self.registry, self.generation = discover(self.directories, plugins=self._plugins), now
+        options = Options.of(self._settings) if self._settings is not None else None
+        self.registry, self.generation = discover(self.directories, plugins=self._plugins, options=options), now
         return True
 
 
-def fingerprint(directories: Iterable[Path] = ()) -> str:
-    """Changes when a plug-in file of `directories` comes, changes or goes; costs one look at each directory."""
+def fingerprint(directories: Iterable[Path] = (), files: Iterable[Path] = ()) -> str:
+    """Changes when a plug-in file of `directories` or one of `files` comes, changes or goes; costs one look at each."""
     seen = []
+    for path in files:
+        try:
+            seen.append((str(path), path.stat().st_mtime_ns, path.stat().st_size))
+        except OSError as error:
+            seen.append((str(path), error.errno or 0, 0))
     for directory in directories:
         try:
             files = sorted(path for path in Path(directory).glob("*.py") if not path.name.startswith("_"))

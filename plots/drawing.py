@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 import plotly.graph_objects as go
 
+from plots.base import Bin
+
 # Okabe and Ito, "Color Universal Design" (2008), in their order; io_group n always has colour n. Their yellow (#F0E442)
 # is darker and their black grey here, so that a line shows on white and on dark ground.
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#8F8B00", "#0072B2", "#D55E00", "#CC79A7", "#8A8A8A")
@@ -99,6 +101,17 @@ def limit(fig: go.Figure, value: float, text: str = "", axis: str = "y") -> None
     if text:
         note = {"text": text, "font": {"size": 10}, "showarrow": False, **words}
         fig.layout.annotations = [*fig.layout.annotations, note]
+
+
+def number_in(name: str) -> int | None:
+    """The number at the end of the name of a line, such as 3 of ``io_group 3``; None without one."""
+    last = name.rpartition(" ")[2]
+    return int(last) if last.isascii() and last.isdecimal() and len(last) < 10 else None
+
+
+def seconds_of(clicked: Bin) -> tuple[float, float]:
+    """The whole seconds of a bin of a time axis, first and last."""
+    return float(round(clicked.low)), float(max(round(clicked.high) - 1, round(clicked.low)))
 
 
 def utc(seconds: np.ndarray) -> list[str]:

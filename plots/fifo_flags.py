@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import MergeablePlot, Packets, State, Trend, tally
+from plots.base import DATA, Bin, MergeablePlot, Packets, Ranges, State, Trend, tally
 from plots.drawing import OKABE_ITO, axes, limit, say
 
 # Bit 0: more than half full, bit 1: full. 3 is "full", and 2 (full without half) is possible.
@@ -41,6 +41,14 @@ class FifoFlags(MergeablePlot):
             say(fig, "No data packets yet")
         axes(fig, x="io_group", y="fraction of data packets")
         fig.update_layout(xaxis_type="category")
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        """Behind more than half full also those that say full without half, as long as a range is one."""
+        which, _, flag = clicked.name.partition(" ")
+        lowest = {"half": HALF, "full": FULL}.get(flag)
+        if lowest is None or which not in ("local", "shared"):
+            return None
+        return {**DATA, "io_group": (clicked.low, clicked.low), f"{which}_fifo": (lowest, HALF | FULL)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         total = state["flags"].sum()

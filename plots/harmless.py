@@ -6,6 +6,8 @@ without another host, such as a map of tiles, is refused with a sentence: a hole
 
 from __future__ import annotations
 
+import base64
+import binascii
 import functools
 import re
 from collections.abc import Callable, Mapping
@@ -14,10 +16,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from plots.harmless_svg import NoPicture, harmless_svg
+
 TAGS = {"b", "i", "em", "strong", "u", "s", "br", "sub", "sup", "span", "extra"}
 """What Plotly renders in a text, but for links; extra is the box beside a hover text."""
 STYLE = re.compile(r"(color|font-size|font-weight|font-style)\s*:\s*([#\w.%() ,-]{1,60})", re.I)
 IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*\Z")
+SVG = "data:image/svg+xml;base64,"
 FETCHES = {
     "choropleth", "scattergeo", "choroplethmap", "choroplethmapbox", "scattermap", "scattermapbox", "densitymap",
     "densitymapbox",
@@ -106,7 +111,16 @@ def _last(key: str) -> str:
 
 def _address(value: str) -> str:
     """A picture that is in the figure itself; nothing else is followed."""
-    return value if IMAGE.match(value) else ""
+    return _svg(value) if value.startswith(SVG) else value if IMAGE.match(value) else ""
+
+
+def _svg(value: str) -> str:
+    """An SVG picture with nothing but harmless parts. Raises Harmful: without it the figure may be empty."""
+    try:
+        content = harmless_svg(base64.b64decode(value.removeprefix(SVG), validate=True))
+    except (binascii.Error, NoPicture) as error:
+        raise Harmful(f"a picture in the figure is no SVG that can be shown: {plain(str(error))}") from None
+    return SVG + base64.b64encode(content).decode()
 
 
 def plain(text: str) -> str:

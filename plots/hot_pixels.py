@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import KeyedCounts, LiveTime, MergeablePlot, Packets, Scatter, State, Trend
+from plots.base import DATA, Bin, KeyedCounts, LeftOut, LiveTime, MergeablePlot, Packets, Ranges, Scatter, State, Trend
+from plots.chip_rate import CHANNELS_PER_TILE
 from plots.drawing import axes, colour, limit, say
 from plots.pixel_map import packets_inside
 
@@ -33,6 +34,26 @@ class HotPixels(MergeablePlot):
         pixels = Scatter(len(packets.detector.pixels), inside)
         return {"packets": pixels, "outside": KeyedCounts.of(_keys(outside)), "live": live}
 
+    def without(self, state: State, left_out: LeftOut) -> State | None:
+        outside = state["outside"]
+        if len(outside.keys) >= KeyedCounts.LIMIT:  # those that have found no place would take that of others
+            return None
+        made = left_out.cleared(state, "packets")
+        kept = ~np.isin(outside.keys, left_out.keys)
+        total = outside.total - int(outside.counts[~kept].sum())
+        made["outside"] = KeyedCounts(outside.keys[kept], outside.counts[kept], total)
+        return made
+
+    def sent(self, state: State, left_out: LeftOut) -> np.ndarray | None:
+        outside = state["outside"]
+        if len(outside.keys) >= KeyedCounts.LIMIT:
+            return None
+        place = np.searchsorted(outside.keys, left_out.keys)
+        known = np.append(outside.keys, -1)[place] == left_out.keys
+        of_keys = np.where(known, np.append(outside.counts, 0)[place], 0)
+        of_pixels = state["packets"][left_out.pixels] if state.detector is not None else np.zeros(0, np.int64)
+        return np.append(of_pixels, of_keys)
+
     def draw(self, state: State, fig: go.Figure) -> None:
         top = hottest(state)
         rates = state["live"].per_second(top.counts, top.io_group)
@@ -54,6 +75,17 @@ class HotPixels(MergeablePlot):
             limit(fig, WARN_HZ)
             _name_thehottest(fig, top.labels, rates)
         axes(fig, x="pixel, hottest first (io_group-io_channel-chip-channel)", y="rate [Hz]")
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        ids = clicked.label.split("-")
+        if len(ids) != 4 or not all(part.isascii() and part.isdecimal() and len(part) < 4 for part in ids):
+            return None
+        group, channel, chip, number = map(int, ids)
+        # the network of a tile may have read it out through another of the four io_channels of its tile
+        first = (channel - 1) // CHANNELS_PER_TILE * CHANNELS_PER_TILE + 1
+        of_tile = (first, first + CHANNELS_PER_TILE - 1)
+        ranges: Ranges = {"io_group": (group, group), "io_channel": of_tile, "chip_id": (chip, chip)}
+        return {**DATA, **ranges, "channel_id": (number, number)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         every, groups = _all_counts(state)
@@ -103,6 +135,22 @@ def _all_counts(state: State) -> tuple[np.ndarray, np.ndarray]:
         counts = np.append(state["packets"], counts)
         groups = np.append(state.detector.pixels.io_group, groups)
     return counts, groups
+
+
+def hot(state: State) -> np.ndarray:
+    """The keys (as `_keys` has them) of the channels above WARN_HZ."""
+    counts, groups = _all_counts(state)
+    rates = state["live"].per_second(counts, groups)
+    chosen = np.flatnonzero(np.nan_to_num(rates) > WARN_HZ)
+    keys = state["outside"].keys
+    if state.detector is not None:
+        table = state.detector.pixels
+        ids = (
+            column.astype(np.int64) for column in (table.io_group, table.io_channel, table.chip_id, table.channel_id)
+        )
+        group, channel, chip, place = ids
+        keys = np.append(((group << 8 | channel) << 8 | chip) << 8 | place, keys)
+    return keys[chosen]
 
 
 def hottest(state: State) -> Hottest:

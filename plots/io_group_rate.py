@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import LiveTime, MergeablePlot, Packets, Series, State, Trend, tally
-from plots.drawing import axes, colour, say, time_axis, time_steps
+from plots.base import DATA, Bin, LiveTime, MergeablePlot, Packets, Ranges, Series, State, Trend, tally
+from plots.drawing import axes, colour, number_in, say, seconds_of, time_axis, time_steps
 
 WARN, ALARM = 3e4, 3e5  # packets/s of one PACMAN, pacmon
 
@@ -40,6 +40,12 @@ class IoGroupRate(MergeablePlot):
             time_axis(fig, edges, rates.sum(axis=1))
         else:
             say(fig, f"{total:,} data packets without a time" if total else "No data packets yet")
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        group = number_in(clicked.name)
+        if group is None:
+            return None
+        return {**DATA, "io_group": (group, group if group < 63 else 255), "unix_time": seconds_of(clicked)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         groups = np.flatnonzero(state["by_group"])

@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import LiveTime, MergeablePlot, Packets, Series, State, Trend, tally
-from plots.drawing import OKABE_ITO, axes, say, time_axis, time_steps
+from plots.base import Bin, LiveTime, MergeablePlot, Packets, Ranges, Series, State, Trend, tally
+from plots.drawing import OKABE_ITO, axes, say, seconds_of, time_axis, time_steps
 
 TYPES = ("data", "test", "config write", "config read", "timestamp", "message", "sync", "trigger")
 N_TYPES = 256  # packet_type is a u1: a damaged row may hold anything
+
+
+def types_named(name: str) -> tuple[float, float] | None:
+    """First and last packet type that a line of this name counts."""
+    if name == "unknown type":
+        return len(TYPES), N_TYPES - 1
+    return (TYPES.index(name), TYPES.index(name)) if name in TYPES else None
 
 
 class PacketRate(MergeablePlot):
@@ -41,6 +48,10 @@ class PacketRate(MergeablePlot):
         else:
             untimed = int(state["by_type"].sum())
             say(fig, f"{untimed:,} packets without a time (no timestamp packets)" if untimed else "No packets yet")
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        found = types_named(clicked.name)
+        return found and {"packet_type": found, "unix_time": seconds_of(clicked)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         by_type = state["by_type"]

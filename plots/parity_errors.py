@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import MergeablePlot, Packets, Series, State, Trend, tally
-from plots.drawing import axes, colour, limit, say, time_axis, time_steps
+from plots.base import Bin, MergeablePlot, Packets, Ranges, Series, State, Trend, tally
+from plots.drawing import axes, colour, limit, number_in, say, seconds_of, time_axis, time_steps
 
 WARN, ALARM = 1e-4, 1e-3  # fraction per PACMAN, pacmon
 
@@ -47,6 +47,14 @@ class ParityErrors(MergeablePlot):
             say(fig, f"{total:,} data packets without a time; {state['by_group'][:, 1].sum():,} of invalid parity")
         else:
             say(fig, "No data packets yet")
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        """Those of invalid parity alone: they are what the plot is opened for."""
+        group = number_in(clicked.name)
+        if group is None:
+            return None
+        groups = (group, group if group < 63 else 255)
+        return {"packet_type": (0, 0), "valid_parity": (0, 0), "io_group": groups, "unix_time": seconds_of(clicked)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         total, invalid = state["by_group"].sum(), state["by_group"][:, 1].sum()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import LiveTime, MergeablePlot, Packets, Scatter, State, Trend
+from plots.base import LeftOut, LiveTime, MergeablePlot, Packets, Scatter, State, Trend
 from plots.drawing import OUTSIDE_MAP, say
 from plots.tile_rate import NO_GEOMETRY
 
@@ -38,26 +38,27 @@ class PixelMap(MergeablePlot):
             **live,
         }
 
+    def without(self, state: State, left_out: LeftOut) -> State:
+        return left_out.cleared(state, "packets", "adc", "adc_squared")
+
     def draw(self, state: State, fig: go.Figure) -> None:
         if state.detector is None:
             _empty_axes(fig)
             say(fig, NO_GEOMETRY.capitalize())
             return
-        counts = state["packets"]
-        hit = counts > 0
-        mean = np.divide(state["adc"], counts, out=np.full(len(counts), np.nan), where=hit)
-        square = np.divide(state["adc_squared"], counts, out=np.full(len(counts), np.nan), where=hit)
-        rate = state["live"].per_second(counts, state.detector.pixels.io_group)
-        values = {
-            "Mean": mean,
-            "Standard deviation": np.sqrt(np.maximum(square - mean**2, 0)),
-            "Rate": np.where(hit, rate, np.nan),
-        }
-        for number, plane in enumerate(state.detector.planes):
-            _panel(fig, number, plane, len(state.detector.planes))
-            for quantity, unit in QUANTITIES.items():
-                _image(fig, number, plane, quantity, unit, plane.image(values[quantity]))
-        _scales_and_buttons(fig, values, len(state.detector.planes))
+        values, planes = values_of(state), state.detector.planes
+        # all at once: Plotly copies what is there already for each that is added
+        fig.add_traces(
+            [
+                _image(number, plane, quantity, unit, plane.image(values[quantity]))
+                for number, plane in enumerate(planes)
+                for quantity, unit in QUANTITIES.items()
+            ]
+        )
+        for number in range(len(planes)):
+            _panel(fig, number, len(planes))
+        fig.layout.annotations = [_name(number, plane) for number, plane in enumerate(planes)]
+        _scales_and_buttons(fig, values, len(planes))
 
     def trends(self, state: State) -> dict[str, Trend]:
         if state.detector is None:
@@ -69,6 +70,23 @@ class PixelMap(MergeablePlot):
             "active_pixels": Trend(active, "pixels", range=(0, len(state.detector.pixels))),
             "silent_chip_candidates": Trend(silent, "chips", reason="no data packets"),
         }
+
+
+def values_of(state: State) -> dict[str, np.ndarray]:
+    """Mean and standard deviation [ADC] and rate [Hz] of every pixel, each shape (n_pixel,); nan without a packet.
+
+    The rate is nan too where the io_group was alive for less than a second.
+    """
+    counts = state["packets"]
+    hit = counts > 0
+    mean = np.divide(state["adc"], counts, out=np.full(len(counts), np.nan), where=hit)
+    square = np.divide(state["adc_squared"], counts, out=np.full(len(counts), np.nan), where=hit)
+    rate = state["live"].per_second(counts, state.detector.pixels.io_group)
+    return {
+        "Mean": mean,
+        "Standard deviation": np.sqrt(np.maximum(square - mean**2, 0)),
+        "Rate": np.where(hit, rate, np.nan),
+    }
 
 
 def packets_inside(packets: Packets) -> Packets:
@@ -101,7 +119,7 @@ def _empty_axes(fig: go.Figure) -> None:
     fig.update_layout(xaxis={"title": {"text": "z [cm]"}}, yaxis={"title": {"text": "y [cm]"}})
 
 
-def _panel(fig: go.Figure, number: int, plane: Any, n_planes: int) -> None:
+def _panel(fig: go.Figure, number: int, n_planes: int) -> None:
     """Axes of one anode plane in a grid of panels, drawn to scale."""
     columns = min(PANEL_COLUMNS, n_planes)
     rows = -(-n_planes // columns)
@@ -128,35 +146,39 @@ def _panel(fig: go.Figure, number: int, plane: Any, n_planes: int) -> None:
         # all planes zoom alike in y; only the first of a row says it
         **({"matches": "y", "showticklabels": column == 0} if number else {"title": {"text": "y [cm]"}}),
     }
-    fig.add_annotation(
-        text=f"io_group {plane.io_group}",
-        showarrow=False,
-        xref=f"x{number_text} domain",
-        yref=f"y{number_text} domain",
-        x=0,
-        y=1.01,
-        yanchor="bottom",
-        font={"size": 11},
-    )
 
 
-def _image(fig: go.Figure, number: int, plane: Any, quantity: str, unit: str, values: np.ndarray) -> None:
+def _name(number: int, plane: Any) -> dict[str, Any]:
+    """The words above a panel."""
+    return {
+        "text": f"io_group {plane.io_group}",
+        "showarrow": False,
+        "xref": f"{_axis('x', number).replace('axis', '')} domain",
+        "yref": f"{_axis('y', number).replace('axis', '')} domain",
+        "x": 0,
+        "y": 1.01,
+        "yanchor": "bottom",
+        "font": {"size": 11},
+    }
+
+
+def _image(number: int, plane: Any, quantity: str, unit: str, values: np.ndarray) -> dict[str, Any]:
     scale = list(QUANTITIES).index(quantity)
-    fig.add_trace(
-        go.Heatmap(
-            x=plane.z.astype(np.float32),
-            y=plane.y.astype(np.float32),
-            z=values,
-            name=f"io_group {plane.io_group}",
-            xaxis=f"x{number + 1 if number else ''}",
-            yaxis=f"y{number + 1 if number else ''}",
-            coloraxis=f"coloraxis{scale + 1 if scale else ''}",
-            visible=scale == 0,
-            hoverongaps=False,
-            hovertemplate=f"z %{{x:.2f}} cm, y %{{y:.2f}} cm<br>{quantity.lower()} %{{z:.4g}} {unit}"
-            "<extra>%{fullData.name}</extra>",
-        )
-    )
+    return {
+        "type": "heatmap",
+        "x": plane.z.astype(np.float32),
+        "y": plane.y.astype(np.float32),
+        "z": values,
+        "name": f"io_group {plane.io_group}",
+        "meta": {"io_group": plane.io_group},
+        "xaxis": f"x{number + 1 if number else ''}",
+        "yaxis": f"y{number + 1 if number else ''}",
+        "coloraxis": f"coloraxis{scale + 1 if scale else ''}",
+        "visible": scale == 0,
+        "hoverongaps": False,
+        "hovertemplate": f"z %{{x:.2f}} cm, y %{{y:.2f}} cm<br>{quantity.lower()} %{{z:.4g}} {unit}"
+        "<extra>%{fullData.name}</extra>",
+    }
 
 
 def _scales_and_buttons(fig: go.Figure, values: dict[str, np.ndarray], n_planes: int) -> None:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -322,7 +322,80 @@ class KeyedCounts:
         return cls(arrays["keys"].copy(), arrays["counts"].copy(), int(arrays["total"]))
 
 
-KINDS: dict[str, Any] = {cls.__name__: cls for cls in (Series, LiveTime, Extent, KeyedCounts)}
+class Versions:
+    """What was set, by key: each distinct row of bytes of a key once, with the first and the last time that it was seen.
+
+    Keys are integers (0 or more), rows have one length, times are seconds or -1. The same thing seen again adds nothing, so
+    twenty files that say the same are one. At most LIMIT rows, the smallest by key and bytes: which stay does not depend on
+    the order of adding.
+    """
+
+    LIMIT: ClassVar[int] = 1 << 16
+
+    def __init__(self, keys: np.ndarray, rows: np.ndarray, first: np.ndarray, last: np.ndarray):
+        self.keys = keys
+        """Ascending, shape (n,), int64; each as often as it has versions."""
+        self.rows = rows
+        """Shape (n, length), u1."""
+        self.first = first
+        """Seconds, shape (n,), int64; so is `last`."""
+        self.last = last
+
+    @classmethod
+    def of(cls, keys: np.ndarray, rows: np.ndarray, times: np.ndarray) -> Versions:
+        """Rows (u1, shape (n, length)) of keys, each with the time that it was seen."""
+        times = np.asarray(times, np.int64)
+        return cls._distinct(np.asarray(keys, np.int64), np.ascontiguousarray(rows, np.uint8), times, times)
+
+    @classmethod
+    def _distinct(cls, keys: np.ndarray, rows: np.ndarray, first: np.ndarray, last: np.ndarray) -> Versions:
+        if not len(keys):
+            return cls(keys, rows, first, last)
+        # one string of bytes for each: the key with its highest byte first, so that it sorts as a number does
+        whole = np.concatenate([keys.astype(">i8").view(np.uint8).reshape(-1, 8), rows], axis=1)
+        _, place, inverse = np.unique(whole.view(f"S{whole.shape[1]}").ravel(), return_index=True, return_inverse=True)
+        own = cls(keys[place], rows[place], first[place].copy(), last[place].copy())
+        np.minimum.at(own.first, inverse, first)
+        np.maximum.at(own.last, inverse, last)
+        return own._limit()
+
+    def _limit(self) -> Versions:
+        keep = self.LIMIT
+        self.keys, self.rows, self.first, self.last = (
+            part[:keep] for part in (self.keys, self.rows, self.first, self.last)
+        )
+        return self
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iadd__(self, other: Versions) -> Versions:
+        if other.rows.shape[1:] != self.rows.shape[1:]:
+            raise WrongState(f"cannot add rows of {other.rows.shape[1:]} bytes to rows of {self.rows.shape[1:]}")
+        if np.array_equal(self.keys, other.keys) and np.array_equal(self.rows, other.rows):
+            self.first, self.last = np.minimum(self.first, other.first), np.maximum(self.last, other.last)
+            return self
+        if not len(other):
+            return self
+        mine, theirs = ((v.keys, v.rows, v.first, v.last) for v in (self, other))
+        joined = self._distinct(*(np.concatenate(pair) for pair in zip(mine, theirs, strict=True)))
+        self.keys, self.rows, self.first, self.last = joined.keys, joined.rows, joined.first, joined.last
+        return self
+
+    def newest(self) -> np.ndarray:
+        """For each key the place of the version that was seen last (of several, that which came last), ascending by key."""
+        order = np.lexsort((self.first, self.last, self.keys))
+        return order[np.append(self.keys[order][1:] != self.keys[order][:-1], True)] if len(order) else order
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {"keys": self.keys, "rows": self.rows, "first": self.first, "last": self.last}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Versions:
+        return cls(*(arrays[part].copy() for part in ("keys", "rows", "first", "last")))
+
+
+KINDS: dict[str, Any] = {cls.__name__: cls for cls in (Series, LiveTime, Extent, KeyedCounts, Versions)}
 
 
 def tally(shape: tuple[int, ...], *index: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -400,6 +473,11 @@ class State(dict):
                 )
         return self.add(other)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays."""
+        return sum(array.nbytes for array in _arrays_of(self).values())
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All leaves as plain arrays, for one npz file: ``name`` or ``name.Kind.part``."""
         return _arrays_of(self)
@@ -471,6 +549,24 @@ class Increment(dict):
         return sum(array.nbytes for array in _arrays_of(self).values())
 
 
+def together(increments: Mapping[str, Increment]) -> bytes:
+    """What several plots counted, as one npz file: ``plot/name``."""
+    return _pack(
+        {f"{plot}/{name}": array for plot, own in increments.items() for name, array in _arrays_of(own).items()}
+    )
+
+
+def taken_apart(content: bytes, only: str | None = None) -> dict[str, Increment]:
+    """What `together` has put into one file, by plot; only one of them if asked."""
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        for key in kept.files:
+            plot, _, name = key.partition("/")
+            if only in (None, plot):
+                arrays.setdefault(plot, {})[name] = kept[key]
+    return {plot: Increment.from_arrays(own) for plot, own in arrays.items()}
+
+
 def _arrays_of(leaves: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """All leaves as plain arrays: ``name`` or ``name.Kind.part``."""
     arrays: dict[str, np.ndarray] = {}
@@ -500,6 +596,34 @@ def _leaves(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         else:
             leaves[name] = (Scatter if kind == "Scatter" else KINDS[kind]).from_arrays(leaf)
     return leaves
+
+
+def place_of(content: bytes, names: Sequence[str], index: int) -> list[int]:
+    """What stands at one place of large integer arrays in `State.to_bytes`, read no further than there.
+
+    KeyError for a leaf that there is not, IndexError for a place that it has not.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [_value_in(archive, name, index) for name in names]
+
+
+def _value_in(archive: zipfile.ZipFile, name: str, index: int) -> int:
+    with archive.open(f"{name}.npy") as part:
+        np.lib.format.read_magic(part)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(part)
+        if len(shape) != 1 or not 0 <= index < shape[0] or dtype.kind not in "iu":
+            raise IndexError(f"leaf {name!r} has shape {shape} of {dtype}, no place {index}")
+        left = index * dtype.itemsize
+        while left:
+            left -= len(part.read(min(left, 1 << 18)))
+        return int(np.frombuffer(part.read(dtype.itemsize), dtype)[0])
+
+
+def leaf_of(content: bytes, name: str) -> Any:
+    """One leaf out of `State.to_bytes`; KeyError when it is not there."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        wanted = {key: kept[key] for key in kept.files if key.partition(".")[0] == name}
+    return _leaves(wanted)[name]
 
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -10,11 +10,15 @@ import plotly.graph_objects as go
 
 from dqm.formats.clock import pps_periods
 from dqm.formats.columns import TICKS_PER_SECOND, TIMESTAMP_MASK, PacketType, SyncKind
-from plots.base import Extent, KeyedCounts, MergeablePlot, Packets, State, Trend, tally
-from plots.drawing import axes, colour, limit, say, steps
+from plots.base import Bin, Extent, KeyedCounts, MergeablePlot, Packets, Ranges, State, Trend, tally
+from plots.drawing import axes, colour, limit, number_in, say, steps
 
 WARN_TICKS, ALARM_TICKS = 10, 100
 SECOND_BITS = 34  # unix seconds below 2**33, see formats.clock.LATEST_UNIX
+PPS: Ranges = {
+    "packet_type": (PacketType.SYNC, PacketType.SYNC),
+    "trigger_type": (SyncKind.PPS, SyncKind.PPS),
+}
 EDGE = 250  # the histogram goes from -EDGE to +EDGE ticks, with one bin for all that is below and one for all above
 
 
@@ -55,6 +59,15 @@ class SyncDt(MergeablePlot):
         for edge, word in ((WARN_TICKS, "suspect"), (ALARM_TICKS, "bad")):
             for side in (-edge, edge):
                 limit(fig, side, f"{word} {side:+d}", "x")
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        """Those after a second: after a missed PPS the counter is near another number."""
+        group, dt = number_in(clicked.name), clicked.low
+        if group is None or abs(dt) > EDGE + 1:
+            return None
+        low = TICKS_PER_SECOND + dt if dt >= -EDGE else 0
+        high = 1.5 * TICKS_PER_SECOND if dt > EDGE else TICKS_PER_SECOND + dt
+        return {**PPS, "io_group": (group, group), "timestamp": (low, high)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         worst = state["worst"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import LiveTime, MergeablePlot, Packets, Series, State, Trend
-from plots.drawing import axes, say, time_axis, utc
+from plots.base import DATA, Bin, LiveTime, MergeablePlot, Packets, Ranges, Series, State, Trend
+from plots.drawing import axes, number_in, say, seconds_of, time_axis, utc
 
 NO_GEOMETRY = "no known geometry fits the ids of this file"
 
@@ -59,6 +59,10 @@ class TileRate(MergeablePlot):
             fig.add_annotation(
                 text=f"silent: tile {names}", showarrow=False, xref="paper", yref="paper", x=0, y=1.0, yanchor="bottom"
             )
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        tile = number_in(clicked.label)
+        return None if tile is None else {**DATA, "tile": (tile, tile), "unix_time": seconds_of(clicked)}
 
     def trends(self, state: State) -> dict[str, Trend]:
         reason, highest, silent = NO_GEOMETRY, None, None

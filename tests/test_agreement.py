@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -12,10 +13,14 @@ import pytest
 
 from dqm.detector import Library
 from dqm.formats import open_file
+from dqm.formats.packets import Packets, cut
+from dqm.formats.triggers import Recent
 from dqm.ingest.oneshot import Sources, inspect, process
 from dqm.results import FileReport
 from plots.discovery import discover
 from plots.hot_pixels import hottest
+from plots.hydra_delay import delays
+from plots.options import Calibration
 from plots.pixel_map import silent_chips
 from tests.conftest import SAMPLES
 
@@ -117,6 +122,174 @@ def test_physics_content_is_that_of_valid_parity(name: str) -> None:
     assert top.counts[0] == numbers["hottest"]["packets"]
     ties = [label for label, count in zip(top.labels, top.counts, strict=True) if count == top.counts[0]]
     assert numbers["hottest"]["channel"] in ties
+
+
+MONITOR = {TWO_BY_TWO: expected("2x2_a.larpix-monitor.json"), MODULE_FILE: expected("mod0_a.larpix-monitor.json")}
+EDGES = {"Hydra network delay": np.linspace(0, 52_800, 400), "UART synchronization": np.linspace(0, 264, 264)}
+
+
+def drawn(name: str, plot: str, axis: str) -> dict[str, dict]:
+    """Lines of an axis that larpix-monitor drew, by label."""
+    (found,) = [axes for axes in MONITOR[name]["plots"][plot] if axes["xlabel"].startswith(axis)]
+    return {line["label"]: line for line in found["lines"]}
+
+
+@pytest.mark.parametrize("axis", EDGES)
+@pytest.mark.parametrize("name", MONITOR)
+def test_delays_and_phases_are_those_of_larpix_monitor_but_for_packets_read_out_after_a_reset(
+    name: str, axis: str
+) -> None:
+    with open_file(SAMPLES / name) as reader:
+        blocks = list(reader.blocks())
+    groups, delay = (np.concatenate(column) for column in zip(*map(delays, blocks), strict=True))
+    data = [block.data for block in blocks]
+    # its delay of such a packet is below 0 and stands in its first bins: the receipt is a second later
+    reset = np.concatenate([part["receipt_timestamp"] < part["timestamp"] for part in data])
+    phase = axis.startswith("UART")
+    for io_group in (1, 2):  # the only ones that it draws
+        line = drawn(name, "TimestampHistograms", axis)[f"tpc {io_group}"]
+        mine = delay[groups == io_group]
+        theirs = np.where(reset[groups == io_group], 0, mine)
+        theirs = theirs % 264 if phase else theirs
+        assert np.histogram(theirs, EDGES[axis])[0].tolist() == line["y"]
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_syncs_over_time_are_those_of_larpix_monitor(name: str) -> None:
+    syncs, ticks = (leaf(processed(name), "SyncSeries", part) for part in ("syncs", "ticks"))
+    for label, line in drawn(name, "PacmanSyncHistograms", "Timestamp packet").items():
+        io_group = int(label.split(":")[0].removeprefix("io_group "))
+        assert syncs.counts[:, io_group].sum() == len(line["y"])
+        assert ticks.counts[:, io_group].sum() == sum(line["y"])
+
+
+NEARLINE = expected("2x2_a.arcube-nearline.json")
+FULL_DRIFT = int(0.3 / 1.65e3 * 1e7)
+"""30 cm at 1.65 mm/us [ticks], as arcube_nearline and larpix-monitor have it."""
+NEARLINE_EDGES = np.linspace(-0.1 * FULL_DRIFT, 4 * FULL_DRIFT, FULL_DRIFT // 20)
+MONITOR_EDGES = np.linspace(-2 * FULL_DRIFT, 4 * FULL_DRIFT, 6 * FULL_DRIFT // 10)
+
+
+@cache
+def rows_and_times(name: str) -> tuple[np.ndarray, np.ndarray]:
+    with open_file(SAMPLES / name) as reader:
+        blocks = list(reader.blocks())
+    rows = [block.source[0] for block in blocks if block.source is not None]
+    return np.concatenate(rows), np.concatenate([block["time_ticks"] for block in blocks])
+
+
+def is_data(rows: np.ndarray, io_group: int) -> np.ndarray:
+    return (rows["packet_type"] == 0) & (rows["valid_parity"] == 1) & (rows["io_group"] == io_group)
+
+
+def is_trigger(rows: np.ndarray, *io_groups: int) -> np.ndarray:
+    return (rows["packet_type"] == 7) & (rows["trigger_type"] == 2) & np.isin(rows["io_group"], io_groups)
+
+
+def after_each_trigger(rows: np.ndarray, io_group: int) -> list[Packets]:
+    """What is beside each trigger of an io_group, but only as far as it stands between it and the next one."""
+    triggers = np.flatnonzero(is_trigger(rows, io_group))
+    _, *blocks = cut(rows, np.diff(triggers, prepend=0).tolist())
+    for block in blocks:
+        block.recent = Recent()
+    return [block.beside_triggers(io_group) for block in blocks]
+
+
+@pytest.mark.parametrize("kind", ["rate", "charge"])
+def test_packets_and_charge_after_triggers_are_those_of_arcube_nearline_as_far_as_it_looks(kind: str) -> None:
+    """It looks from a trigger to the next one in the file, not behind the last one, and compares bare counters.
+
+    So it misses whatever stands before the trigger in the file, and takes what came whole seconds later for what came with
+    the trigger.
+    """
+    rows, times = rows_and_times(TWO_BY_TWO)
+    triggers = np.flatnonzero(is_trigger(rows, 5))
+    *between, _ = after_each_trigger(rows, 5)
+    calibration = Calibration(gain_mv_per_ke=4.0)
+    for theirs in NEARLINE[f"plot_{kind}_trigger"]:
+        io_group = int(theirs["title"].split("=")[1])
+        mine, seconds_later = np.zeros(len(theirs["y"])), np.zeros(len(theirs["y"]))
+        for packets in between:
+            packets = packets.select((packets["io_group"] == io_group) & (packets["trigger_ticks"] >= 0))
+            charge = calibration.electrons(packets)[0] / 1000 if kind == "charge" else None
+            mine += np.histogram(packets["trigger_ticks"], NEARLINE_EDGES, weights=charge)[0]
+        for first, last in pairwise(triggers):
+            where = first + np.flatnonzero(
+                is_data(rows[first:last], io_group) & (times[first:last] > times[first] + 10**6)
+            )
+            counter = rows["timestamp"][where].astype(int) - int(rows["timestamp"][first])
+            charge = (rows["dataword"][where] / 256 * (1568 - 478.1) + 478.1 - 580) / 4 if kind == "charge" else None
+            seconds_later += np.histogram(counter, NEARLINE_EDGES, weights=charge)[0]
+        np.testing.assert_allclose(mine + seconds_later, theirs["y"], atol=0.05 if kind == "charge" else 0)
+
+
+def test_beside_triggers_are_all_packets_that_are_there_in_time_wherever_they_stand() -> None:
+    """arcube_nearline draws 2 packets of io_groups 1 to 4, which stand before io_group 5 in each window of the readout."""
+    rows, times = rows_and_times(TWO_BY_TWO)
+    with open_file(SAMPLES / TWO_BY_TWO) as reader:
+        beside = [block.beside_triggers(5) for block in reader.blocks()]
+    groups, ticks = (np.concatenate([part[name] for part in beside]) for name in ("io_group", "trigger_ticks"))
+    when = times[is_trigger(rows, 5)]
+    for io_group in range(1, 9):
+        since = times[is_data(rows, io_group)][:, None] - when
+        since = np.sort(since[(since >= -2_000) & (since < 10_000)])
+        np.testing.assert_array_equal(np.sort(ticks[groups == io_group]), since)
+        assert len(since) > 250
+    seen = {int(ax["title"].split("=")[1]): sum(ax["y"]) for ax in NEARLINE["plot_rate_trigger"]}
+    assert sum(seen[io_group] for io_group in (1, 2, 3, 4)) == 2
+
+
+@pytest.mark.parametrize("io_group", [1, 2])
+@pytest.mark.parametrize("name", MONITOR)
+def test_packets_after_triggers_are_those_of_larpix_monitor_but_for_its_slips(name: str, io_group: int) -> None:
+    """It takes the first row for a trigger, leaves the flag in bit 31 in the counter, and counts no seconds."""
+    rows, times = rows_and_times(name)
+    line = drawn(name, "TriggerHistograms", "timestamp relative")[f"tpc {io_group}"]
+    own = np.flatnonzero(rows["io_group"] == io_group)
+    rows, times = rows[own], times[own]
+    first, *triggers = np.split(np.arange(len(rows)), np.flatnonzero(is_trigger(rows, io_group)))
+    bare, whole = [], []
+    for part in (first, *triggers):
+        data = part[1:][is_data(rows[part[1:]], io_group)]
+        bare.append(rows["timestamp"][data].astype(int) - int(rows["timestamp"][part[0]]))
+        whole.append(times[data] - times[part[0]])
+    slips = np.clip(np.concatenate(bare), MONITOR_EDGES[0], MONITOR_EDGES[-1])
+    assert np.histogram(slips, MONITOR_EDGES)[0].tolist() == line["y"]
+    inside = MONITOR_EDGES[MONITOR_EDGES > -2_000]
+    mine = [packets["trigger_ticks"] for packets in after_each_trigger(rows, io_group)]
+    assert len(mine) == len(triggers) == (0 if name == TWO_BY_TWO else 391)
+    corrected, mine = (np.concatenate([np.zeros(0, int), *parts]) for parts in (whole[1:], mine))
+    np.testing.assert_array_equal(np.histogram(mine, inside)[0], np.histogram(corrected, inside)[0])
+    assert mine.any() == (name == MODULE_FILE)
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_intervals_of_triggers_are_those_of_larpix_monitor_for_each_io_group_alone(name: str) -> None:
+    """It takes the bare difference to the trigger before in the file, mostly the same one told by the other io_group."""
+    rows, times = rows_and_times(name)
+    line = drawn(name, "TriggerHistograms", "external trigger")["_child0"]
+    both = rows["timestamp"][is_trigger(rows, 1, 2)].astype(int)
+    bare = np.clip(np.diff(both), -1000, 1000)
+    assert np.histogram(bare, np.linspace(-1000, 1000, 2000))[0].tolist() == line["y"]
+    report = processed(name)
+    assert trend(report, "TriggerIntervals.triggers") == rows_and_times(name)[0][is_trigger(rows, *range(9))].shape[0]
+    intervals, extent = (leaf(report, "TriggerIntervals", part) for part in ("intervals", "extent"))
+    for io_group in np.unique(rows["io_group"][is_trigger(rows, *range(9))]).tolist():
+        apart = np.diff(times[is_trigger(rows, io_group)])
+        assert intervals.reshape(256, -1)[io_group].sum() == len(apart)
+        assert (extent.low[io_group], extent.high[io_group]) == (apart.min(), apart.max())
+
+
+def test_spills_come_as_often_and_drift_as_long_as_they_were_made_to() -> None:
+    report, truth = processed(TWO_BY_TWO), expected("2x2_a.truth.json")
+    assert leaf(report, "TriggerPackets", "triggers") == truth["n_triggers"]
+    assert trend(report, "TriggerIntervals.median_trigger_interval_s") == pytest.approx(
+        truth["config"]["spill_period_s"], rel=1e-5
+    )
+    for name in (TWO_BY_TWO, MODULE_FILE):
+        for edge in ("TriggerPackets.drift_edge_us", "TriggerCharge.charge_edge_us"):
+            # 30.27 cm at 1.596 mm/us, and up to half a spill of 10 us
+            assert trend(processed(name), edge) == pytest.approx(189.7 + 2.5, abs=2.5 + 0.02 * 189.7)
 
 
 @pytest.mark.parametrize(("packets", "raw"), PAIRS.items(), ids=PAIRS.values())

@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).parent.parent
 TABLE: dict[str, set[str]] = {
     "dqm.formats": set(),
     "dqm.detector": set(),
-    "plots": {"dqm.formats", "dqm.detector"},
+    "dqm.masks": {"dqm.formats"},
+    "plots": {"dqm.formats", "dqm.detector", "dqm.masks"},
     "dqm.records": set(),
     "dqm.logs": set(),
     "dqm.checks": {"dqm.records"},
@@ -26,13 +27,14 @@ TABLE: dict[str, set[str]] = {
         "dqm.settings", "plots"
     },
     "dqm.worker": {"dqm.ingest", "dqm.settings", "dqm.logs", "plots"},
+    "dqm.recount": {"dqm.formats", "dqm.ingest", "dqm.masks", "dqm.results", "dqm.worker", "plots"},
     "dqm.demo": {"dqm.formats", "dqm.detector"},
     "dqm.views": {
         "dqm.formats", "dqm.detector", "dqm.records", "dqm.results", "dqm.checks", "dqm.store", "dqm.settings", "plots",
-        "dqm.auth",
+        "dqm.auth", "dqm.masks",
     },
-    "dqm.api": {"dqm.views", "dqm.records", "dqm.auth"},
-    "layouts": {"dqm.views", "dqm.records", "dqm.auth"},
+    "dqm.api": {"dqm.views", "dqm.records", "dqm.auth", "dqm.masks"},
+    "layouts": {"dqm.views", "dqm.records", "dqm.auth", "dqm.masks"},
     "dqm.supervise": set(),
     "dqm.edge": {"dqm.settings", "dqm.auth"},
     "dqm.serve": {"dqm.logs", "dqm.settings", "dqm.store", "dqm.edge"},

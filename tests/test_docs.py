@@ -114,6 +114,13 @@ def test_every_plot_and_trend_is_in_its_table() -> None:
         assert all(f"[{unit}]" in rows[plot.name] for unit in plot.trends.values())
 
 
+def test_the_table_of_the_predecessors_names_plots_that_there_are() -> None:
+    table = PLOTS.split("### What the predecessors draw")[1].split("\n\n")[1]
+    named = set(re.findall(r"`([A-Z]\w+)`", table))
+    assert len(named) > 10
+    assert named <= discover().plots.keys()
+
+
 def test_the_makefile_has_the_targets_that_are_promised() -> None:
     targets = re.findall(r"^(\w[\w-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     assert {"setup", "demo", "test", "lint", "bench"} <= set(targets)

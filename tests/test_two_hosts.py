@@ -84,7 +84,8 @@ def test_what_one_host_counts_the_other_shows_and_draws_from_the_database_alone(
     for one in listed:
         status, content, _ = hosts.ask("GET", one["figure"])
         assert status == 200, (one["plot"], content)
-        assert json.loads(content)["data"]
+        drawn = json.loads(content)
+        assert drawn["data"] or drawn["layout"]["annotations"], one["plot"]  # too few packets for some: they say so
     assert not (hosts.web / "larboard-data/states").exists()
     assert not list(hosts.web.rglob("*.hdf5"))
 

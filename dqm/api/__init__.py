@@ -35,7 +35,6 @@ PRESENCE = "larboard.presence"
 EXTENSION = "larboard.events"
 """Under this name the server's extensions hold the Broadcaster; its `stop` ends all streams."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-BODY_MOST = 64 * 1024
 
 
 def register(server: Flask, site: Site) -> None:
@@ -90,7 +89,7 @@ def _answer(route: Route, path: dict[str, str], site: Site, broadcaster: Broadca
         if isinstance(error, NotAllowed):
             site.auth.refused(request, str(error))
         problem = _problem(error)
-        if route.path.endswith("/figure"):  # a tile always gets a word to show
+        if route.path.endswith(("/figure", "/runs/{run}/pixels")):  # a tile always gets a word to show
             word = {404: "nodata", 503: "unknown"}.get(problem.status, "broken")
             problem.members = {"state": word, "traceback": ""} | problem.members
         return problem.response()
@@ -99,10 +98,12 @@ def _answer(route: Route, path: dict[str, str], site: Site, broadcaster: Broadca
 def _call(route: Route, path: dict[str, str], site: Site, broadcaster: Broadcaster, actor: Actor | None) -> Call:
     if any(ord(character) < 32 for text in path.values() for character in text):
         raise Problem(404, "There is nothing of a name with control characters in it.")
-    if not route.body and request.stream.read(BODY_MOST).strip() not in (b"", b"{}"):
+    if not route.body and request.stream.read(route.body_most).strip() not in (b"", b"{}"):
         asked = ", ".join(route.query.model_fields) or "none"
         raise Problem(400, f"A body is not taken here, and would not be read; parameters of the query: {asked}.")
-    return Call(site, broadcaster, path, _query(route.query), _body(route.body) if route.body else None, actor)
+    return Call(
+        site, broadcaster, path, _query(route.query), _body(route.body, route.body_most) if route.body else None, actor
+    )
 
 
 def _query(model: type[Asked]) -> Asked:
@@ -114,14 +115,14 @@ def _query(model: type[Asked]) -> Asked:
     return _validated(model, given, "parameter")
 
 
-def _body(model: type[Asked]) -> Asked:
+def _body(model: type[Asked], most: int) -> Asked:
     if request.mimetype != "application/json":
         raise Problem(415, f"Expected application/json, got {request.mimetype or 'no Content-Type'}.")
-    if (request.content_length or 0) > BODY_MOST:
-        raise Problem(413, f"The body has {request.content_length} bytes, at most {BODY_MOST} are taken.")
-    content = request.stream.read(BODY_MOST + 1)
-    if len(content) > BODY_MOST:
-        raise Problem(413, f"The body has more than the {BODY_MOST} bytes that are taken.")
+    if (request.content_length or 0) > most:
+        raise Problem(413, f"The body has {request.content_length} bytes, at most {most} are taken.")
+    content = request.stream.read(most + 1)
+    if len(content) > most:
+        raise Problem(413, f"The body has more than the {most} bytes that are taken.")
     try:
         return _validated(model, orjson.loads(content), "member")
     except orjson.JSONDecodeError as error:

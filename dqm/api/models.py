@@ -33,6 +33,7 @@ from dqm.records import (
 )
 from dqm.views import alarm_list, queries
 from dqm.views.asked import moment_of
+from dqm.views.mask_changes import CORNERS_MOST
 from dqm.views.queries import Followed, Ingest, Judged, Neighbours, News, Order
 
 LARGEST = 2**63 - 1
@@ -72,6 +73,9 @@ Words = Annotated[str, StringConstraints(max_length=200), AfterValidator(_no_con
 Word = Annotated[
     str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True), AfterValidator(_no_control)
 ]
+Address = Annotated[str, StringConstraints(pattern="^([0-9a-f]{24})?$")]
+Centimetres = Annotated[list[float], Field(min_length=3, max_length=CORNERS_MOST)]
+Chip = Annotated[str, StringConstraints(max_length=20), AfterValidator(_no_control)]
 Seq = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
@@ -137,6 +141,29 @@ class TrendsQuery(Asked):
 
 class FigureQuery(Asked):
     zone: Zone = Field(default="UTC", description="IANA name of the zone that times are shown in")
+    window: bool = Field(default=False, description="only the last minutes of the run ([ingest] window_s)")
+    mask: Address = Field(default="", description="address of a mask: without its channels, where that can be told")
+
+
+class PixelsQuery(Asked):
+    value: Literal["rate", "mean", "std"] = Field(default="rate", description="rate [Hz], mean or std [ADC]")
+    window: bool = Field(default=False, description="only the last minutes of the run ([ingest] window_s)")
+
+
+class RowsQuery(Asked):
+    where: str = Field(
+        default="", max_length=1000, description="io_group:1,dataword:100..110: columns with their ranges"
+    )
+    pixel: Words = Field(default="", description="io_group-io_channel-chip-channel")
+    file: Seq | None = Field(default=None, description="only of this file")
+    rows: int = Field(default=100, ge=1, le=10_000, description="at most so many")
+    cursor: Words = Field(default="", description="`next` of the answer before")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """As the query of a page has it."""
+        values = {"where": self.where, "pixel": self.pixel, "file": self.file, "rows": self.rows, "after": self.cursor}
+        return {name: str(value) for name, value in values.items() if value not in ("", None)}
 
 
 class EventsQuery(Asked):
@@ -149,6 +176,31 @@ class ReasonQuery(Asked):
 
 class NoQuery(Asked):
     pass
+
+
+class AreaIn(Asked):
+    """A polygon on the anode plane of an io_group."""
+
+    io_group: int = Field(ge=0, le=255)
+    z: Centimetres = Field(description="of its corners [cm]")
+    y: Centimetres = Field(description="of its corners [cm]")
+
+
+class MaskEdit(Asked):
+    """How a mask is made of another one, or of nothing; what is left out adds nothing."""
+
+    run: Word = Field(
+        description="key of the run that it is for: hot pixels and unknown channels are those of this run"
+    )
+    base: Address = Field(default="", description="address of the mask to begin with")
+    pasted: str | None = Field(default=None, description="a disabled-channel JSON as text, to begin with instead")
+    leave_out: dict[str, Any] = Field(default_factory=dict, description='{"1-5-42": [7, 8]}: leave these channels out')
+    chips: list[Chip] = Field(
+        default_factory=list, max_length=1000, description="leave chips (1-5-42) or channels (1-5-42-7) out"
+    )
+    area: AreaIn | None = Field(default=None, description="leave the pixels of an area out")
+    hot: bool = Field(default=False, description="leave the hot pixels of the run out")
+    count_again: dict[str, Any] = Field(default_factory=dict, description="take these channels in again, last of all")
 
 
 class RunChanges(Asked):
@@ -244,6 +296,25 @@ class OneRunOut(RunOut):
     @classmethod
     def found(cls, found: Neighbours) -> OneRunOut:
         return cls(**_run(found.run), before=found.before, after=found.after)
+
+
+class RowsOut(Given):
+    """The first rows of packets that fit, from the files of a run."""
+
+    run: str
+    said: str = Field(description="how far the search got: searched 3 of 20 files")
+    files: dict[str, str] = Field(description="name of each file that rows are from, by its number")
+    columns: list[str]
+    rows: list[list[int]] = Field(description="values in the order of columns")
+    problems: list[str] = Field(description="what could not be read")
+    next: str | None = Field(description="cursor of the search that goes on; null when all was searched")
+
+    @classmethod
+    def of(cls, found: Any) -> RowsOut:
+        return cls(
+            run=found.run.key, said=found.words, files=found.names, columns=list(found.columns), rows=found.table(),
+            problems=found.problems, next=f"{found.next[0]}.{found.next[1]}" if found.next else None,
+        )  # fmt: skip
 
 
 class VerdictOut(Given):
@@ -434,7 +505,7 @@ class PlotOut(Given):
     name: Text
     title: Text
     level: Text
-    kind: Literal["mergeable", "simple"]
+    kind: Literal["mergeable", "simple", "predecessor"]
     version: int
     source: Text
     fields: list[Text]
@@ -598,3 +669,14 @@ class ProblemOut(BaseModel):
         default=None, description="of figures: why there is none"
     )
     traceback: str | None = Field(default=None, description="of figures: where a plug-in failed")
+
+
+class MaskOut(BaseModel):
+    """A mask that was made and is kept."""
+
+    mask: str
+    """Its address, for ``?mask=``; empty: nothing is left out."""
+    channels: int
+    chips: int
+    said: list[Text]
+    """What could not be used, and why."""

@@ -16,13 +16,18 @@ from dqm.api import events, metrics, models, paging
 from dqm.api.events import Broadcaster, TooMany
 from dqm.api.problems import Problem, bad_request, wrong
 from dqm.auth.roles import NotAllowed
-from dqm.views import alarm_list, elements, file_actions, queries
+from dqm.masks import Mask, NoMask
+from dqm.views import alarm_list, elements, file_actions, mask_changes, masks, pixels, queries, rows_behind
 from dqm.views.elements import NoFigure
+from dqm.views.mask_changes import Area, Edit
 from dqm.views.queries import Actor, NotNow, Search, StoreProblem
 from dqm.views.site import Site
 
 PREFIX = "/api/v1"
 JSON = "application/json"
+BINARY = "application/octet-stream"
+HDF5 = "application/x-hdf5"
+BODY_MOST = 64 * 1024
 AGAIN_S = 5
 """After so many seconds a client may try again."""
 
@@ -55,6 +60,9 @@ class Route:
     media: str = JSON
     refusals: tuple[int, ...] = ()
     """Statuses of problems beside 400, 401, 403 and 503, which all have."""
+
+    body_most: int = BODY_MOST
+    """Bytes of a body."""
 
     @property
     def writes(self) -> bool:
@@ -115,12 +123,12 @@ def list_elements(call: Call) -> BaseModel:
 
 
 def figure(call: Call) -> Response:
-    run, plot, zone = call.path["run"], call.path["plot"], call.query.zone
-    mark = queries.figure_mark(call.site, run, plot, zone)
+    run, plot, zone, window = call.path["run"], call.path["plot"], call.query.zone, call.query.window
+    mark = queries.figure_mark(call.site, run, plot, zone, window, call.query.mask)
     if mark and _has(mark.tag):
         return _figure_response(Response(status=304), mark.version, mark.tag)
     try:
-        drawn = elements.figure(call.site, run, plot, zone, mark.tag if mark else "")
+        drawn = elements.figure(call.site, run, plot, zone, mark.tag if mark else "", window, call.query.mask)
     except NoFigure as reason:
         # not 5xx: proxies would put a page of their own in the place of the reason
         status = 404 if reason.state == "nodata" else 409
@@ -144,6 +152,114 @@ def _figure_response(response: Response, version: int, tag: str) -> Response:
     if tag:
         response.set_etag(tag)
     return response
+
+
+# pixels ---------------------------------------------------------------------------------------------------------------
+
+
+def pixel_values(call: Call) -> Response:
+    try:
+        found = pixels.pixel_values(call.site, call.path["run"], call.query.value, call.query.window)
+    except NoFigure as reason:
+        status = 404 if reason.state == "nodata" else 409
+        raise Problem(status, reason.reason, state=reason.state, traceback=reason.traceback) from None
+    return _packed(found, "private, no-cache")
+
+
+def pixel_places(call: Call) -> Response:
+    found = pixels.pixel_places(call.site, call.path["geometry"])
+    if found is None:
+        raise Problem(404, f"There is no geometry {call.path['geometry']} on this host.")
+    # its name changes with its content
+    return _packed(found, "private, max-age=31536000, immutable")
+
+
+def _packed(found: pixels.Packed, keep: str) -> Response:
+    compressed = bool(request.accept_encodings.quality("gzip"))
+    if _has(found.tag):
+        answer = Response(status=304)
+    else:
+        answer = Response(found.gzipped if compressed else found.content, mimetype=BINARY)
+        if compressed:
+            answer.headers["Content-Encoding"] = "gzip"
+    answer.headers["Cache-Control"] = keep
+    answer.headers["X-Larboard-Version"] = str(found.version)
+    answer.headers["X-Larboard-Geometry"] = found.geometry
+    answer.vary.add("Accept-Encoding")
+    answer.set_etag(f"{found.tag}:gzip" if compressed else found.tag)
+    return answer
+
+
+# rows -----------------------------------------------------------------------------------------------------------------
+
+
+def rows(call: Call) -> BaseModel:
+    return models.RowsOut.of(_rows(call))
+
+
+def rows_csv(call: Call) -> Response:
+    return _download(rows_behind.as_csv(_rows(call)), "text/csv", f"rows-of-run-{_plain(call.path['run'])}.csv")
+
+
+def rows_hdf5(call: Call) -> Response:
+    return _download(rows_behind.as_hdf5(_rows(call)), HDF5, f"rows-of-run-{_plain(call.path['run'])}.hdf5")
+
+
+def _rows(call: Call) -> rows_behind.Search:
+    asked = rows_behind.wanted(call.site, call.query.given)
+    if problems := [asked.refused] if asked.refused else list(asked.problems):
+        raise Problem(400, " ".join(problems))
+    try:
+        found = rows_behind.search(call.site, call.path["run"], asked)
+    except rows_behind.CannotSearch as why:
+        raise Problem(409, str(why)) from None
+    if found is None:
+        raise _no_run(call)
+    return found
+
+
+def _plain(text: str) -> str:
+    """Letters, digits and dashes of a key: what a file name may be made of."""
+    return "".join(letter for letter in text if letter.isascii() and (letter.isalnum() or letter == "-"))[:40]
+
+
+def _download(content: str | bytes, media: str, name: str) -> Response:
+    return Response(content, mimetype=media, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+# masks ----------------------------------------------------------------------------------------------------------------
+
+
+def make_mask(call: Call) -> BaseModel:
+    assert call.actor
+    body: models.MaskEdit = call.body
+    area = Area(body.area.io_group, body.area.z, body.area.y) if body.area else None
+    given = body.model_dump(include={"base", "pasted", "leave_out", "chips", "hot", "count_again"})
+    try:
+        made = mask_changes.change(call.site, call.actor, body.run, Edit(area=area, **given))
+    except NoMask as reason:
+        raise Problem(400, str(reason)) from None
+    if made is None:
+        raise Problem(404, f"There is no run {body.run}.")
+    mask = made.mask
+    return models.MaskOut(mask=mask.address, channels=len(mask), chips=len(mask.by_chip), said=list(made.said))
+
+
+def one_mask(call: Call) -> Response:
+    return _as_file(call, lambda mask: mask.to_json(), "json", JSON)
+
+
+def mask_table(call: Call) -> Response:
+    return _as_file(call, lambda mask: mask.to_csv(), "csv", "text/csv")
+
+
+def _as_file(call: Call, write: Callable[[Mask], str], ending: str, media: str) -> Response:
+    address = call.path["mask"]
+    mask = masks.find(call.site, address)
+    if mask is None:
+        raise Problem(404, masks.unknown_words(address))
+    headers = {"Content-Disposition": f'attachment; filename="disabled-channels-{mask.address}.{ending}"'}
+    return Response(write(mask), mimetype=media, headers=headers)
 
 
 # trends ---------------------------------------------------------------------------------------------------------------
@@ -357,6 +473,36 @@ ROUTES = (
     Route(
         "GET", f"{PREFIX}/runs/{{run}}/elements/{{plot}}/figure", "A plot as a Plotly figure", figure,
         query=models.FigureQuery, refusals=(404, 409),
+    ),
+    Route(
+        "GET", f"{PREFIX}/runs/{{run}}/pixels", "One quantity of every pixel (float32, little endian)", pixel_values,
+        query=models.PixelsQuery, media=BINARY, refusals=(404, 409),
+    ),
+    Route(
+        "GET", f"{PREFIX}/geometries/{{geometry}}/pixels", "Where each pixel is and what it is called", pixel_places,
+        media=BINARY, refusals=(404,),
+    ),
+    Route(
+        "GET", f"{PREFIX}/runs/{{run}}/rows", "The first rows of packets that fit, from the files of a run", rows,
+        (models.RowsOut,), models.RowsQuery, refusals=(404, 409),
+    ),
+    Route(
+        "GET", f"{PREFIX}/runs/{{run}}/rows.csv", "The same as CSV, numbers alone", rows_csv, query=models.RowsQuery,
+        media="text/csv", refusals=(404, 409),
+    ),
+    Route(
+        "GET", f"{PREFIX}/runs/{{run}}/rows.hdf5", "The same as a packet file", rows_hdf5, query=models.RowsQuery,
+        media=HDF5, refusals=(404, 409),
+    ),
+    Route(
+        "POST", f"{PREFIX}/masks", "Make a mask: channels to look at a run without", make_mask, (models.MaskOut,),
+        body=models.MaskEdit, status=201, refusals=(404, 413, 415), body_most=2**20,
+    ),
+    Route(
+        "GET", f"{PREFIX}/masks/{{mask}}", "A mask as the disabled-channel JSON of LArPix", one_mask, refusals=(404,)
+    ),
+    Route(
+        "GET", f"{PREFIX}/masks/{{mask}}/csv", "A mask as CSV", mask_table, media="text/csv", refusals=(404,)
     ),
     Route(
         "GET", f"{PREFIX}/trends", "The numbers that can be followed, or one of them over time", trends,

@@ -14,7 +14,7 @@ from dqm.auth.roles import ALL, LOCAL_ADMIN, NOBODY, ROLES, SUBSYSTEMS, Actor
 from dqm.records import Account, Session, Token
 from dqm.store import Store, accounts, audit, sessions, tokens
 
-SCOPES = ("read", "write", "files:write", "runs:write", "alarms:write")
+SCOPES = ("read", "write", "files:write", "runs:write", "alarms:write", "masks:write")
 """What a token may be for; ``write`` is whatever the role of its owner allows."""
 RESERVED = (LOCAL_ADMIN.name, NOBODY.name)
 DAY_S = 86400.0

@@ -43,10 +43,11 @@ def store_of(settings: Settings, migrate: bool = False) -> Store:
 
 
 def registry_of(settings: Settings) -> Registry:
-    from plots.discovery import Limits, discover
+    from plots.discovery import Limits, Options, discover
 
     with redirect_stdout(sys.stderr):  # what a plot prints must not get between the lines of JSON
-        return discover(settings.plots.paths, Limits.of(settings.plots))
+        plots = settings.plots
+        return discover(plots.paths, Limits.of(plots), options=Options.of(plots))
 
 
 def sources_of(settings: Settings) -> Sources:

@@ -83,8 +83,15 @@ def convert(
     raw: Annotated[Path, typer.Argument(metavar="RAW", help="A raw PACMAN file.")],
     packets: Annotated[Path, typer.Argument(metavar="PACKETS", help="The packet file to write; must not exist yet.")],
     gzip: Annotated[bool, typer.Option("--gzip", help="Compress: smaller, and slower to read.")] = False,
+    fifo_diagnostics: Annotated[
+        bool,
+        typer.Option(
+            "--fifo-diagnostics",
+            help="The chips had enable_fifo_diagnostics set: their FIFO counts are in the timestamps.",
+        ),
+    ] = False,
 ) -> None:
-    """Converts a raw PACMAN file to a packet file (LArPix+HDF5 2.4)."""
+    """Converts a raw PACMAN file to a packet file (LArPix+HDF5 2.4), chip configurations included."""
     from dqm.formats import UnreadableFile, open_file
     from dqm.formats.convert import convert_raw
 
@@ -95,8 +102,10 @@ def convert(
             if reader.kind.format != "raw":
                 fail(f"{shown(raw)} is a {reader.kind.format} file, expected a raw PACMAN file")
             tick = ticker(bar, raw)
-            rows = convert_raw(reader, packets, "gzip" if gzip else None, tick)
-            faults = reader.faults
+            rows = convert_raw(reader, packets, "gzip" if gzip else None, tick, fifo_diagnostics)
+            faults = [*reader.faults]
+            if reader.state == "growing":
+                faults.insert(0, f"{shown(raw)} is being written: these are the packets that are final so far")
     except UnreadableFile as error:
         fail(f"{shown(raw)}: {error.reason}")
     except OSError as error:

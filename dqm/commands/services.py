@@ -66,7 +66,7 @@ def watch() -> None:
     stop = stop_on_signals()
     store = store_of(settings)
     executor = executor_of(settings)
-    shelf = Shelf(settings.plots.paths, Limits.of(settings.plots))
+    shelf = Shelf(settings.plots.paths, Limits.of(settings.plots), settings.plots)
     watching = Watch(store, settings, sources, shelf, executor=executor)
     for problem in watching.first_look():
         logging.getLogger("larboard.watch").warning("%s", problem)

@@ -17,6 +17,12 @@ FIXED_STREAM = 0
 PEDESTAL_COUNTS = 24.0
 PEDESTAL_SPREAD = 2.0
 THRESHOLD_GLOBAL = 38
+SETTINGS = {
+    "threshold_global": THRESHOLD_GLOBAL, "csa_gain": 0, "vref_dac": 223, "vcm_dac": 68, "ibias_csa": 8, "ibias_comp": 8,
+    "ref_current_trim": 16, "adc_hold_delay": 15, "enable_periodic_reset": 1, "periodic_reset_cycles": 4096,
+    "enable_hit_veto": 1, "mark_first_packet": 1,
+}  # fmt: skip
+"""What is the same on every chip of the demo detector."""
 TRIM_DAC = (10, 22)
 CHANNELS = 64
 CONFIG_NAME = "demo/asic_configs/config_{}-{}-{}.json"
@@ -80,8 +86,8 @@ def daq_configs(channels: Channels) -> bytes:
             pixel = first[chip]
             config = {
                 "channel_mask": masks[chip].tolist(),
-                "threshold_global": THRESHOLD_GLOBAL,
                 "pixel_trim_dac": trims[chip].tolist(),
+                **SETTINGS,
             }
             content = json.dumps(config, separators=(",", ":")).encode()
             name = CONFIG_NAME.format(table.io_group[pixel], table.io_channel[pixel], table.chip_id[pixel])

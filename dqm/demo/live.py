@@ -19,15 +19,13 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import Any, Self
 
-import numpy as np
-
 from dqm.demo.channels import Channels, daq_configs
 from dqm.demo.readout import Slice, slices
 from dqm.demo.run import DemoRun
 from dqm.demo.take import PACKETS_NAME, PART, RAW_NAME
 from dqm.detector import Detector, demo_detector
 from dqm.formats import UnreadableFile, open_file
-from dqm.formats.columns import PACKET_DTYPE
+from dqm.formats.convert import rows_of_today
 from dqm.formats.hdf5 import one_line
 from dqm.formats.names import parse_name
 from dqm.formats.writers import PacketWriter, RawWriter
@@ -312,10 +310,7 @@ def _make_packets(raw: Path, path: Path, created: int, archive: bytes) -> None:
             with PacketWriter(part, created=created, daq_configs=archive) as writer:
                 for packets in reader.blocks():
                     _require_space(path)
-                    rows = np.empty(len(packets), PACKET_DTYPE)
-                    for name in PACKET_DTYPE.names or ():
-                        rows[name] = packets[name]
-                    writer.write(rows)
+                    writer.write(rows_of_today(packets))
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)

@@ -27,6 +27,8 @@ UNKNOWN = -1
 LATEST_UNIX = 1 << 33
 """A unix second later than this (year 2242) is garbage; it is taken as unknown."""
 
+TRIGGER_BITS = 8
+
 MAX_PERIODS = TIMESTAMP_MASK // TICKS_PER_SECOND
 
 
@@ -41,17 +43,26 @@ class ClockState:
     unix: int = UNKNOWN
     passed: dict[int, int] = field(default_factory=dict)
     anchors: dict[int, int] = field(default_factory=dict)
+    triggers: dict[int, int] = field(default_factory=dict)
+    """When each io_group last sent a trigger word with each bit [ticks], by `trigger_key`."""
 
     def to_json(self) -> dict:
-        passed, anchors = ({str(group): ticks for group, ticks in part.items()} for part in (self.passed, self.anchors))
-        return {"unix": self.unix, "passed": passed, "anchors": anchors}
+        parts = {"passed": self.passed, "anchors": self.anchors, "triggers": self.triggers}
+        return {"unix": self.unix} | {
+            name: {str(key): ticks for key, ticks in part.items()} for name, part in parts.items()
+        }
 
     @classmethod
     def from_json(cls, data: dict) -> ClockState:
-        passed, anchors = (
-            {int(group): int(ticks) for group, ticks in data[part].items()} for part in ("passed", "anchors")
+        passed, anchors, triggers = (
+            {int(key): int(ticks) for key, ticks in data.get(part, {}).items()}  # states of old know no triggers
+            for part in ("passed", "anchors", "triggers")
         )
-        return cls(int(data["unix"]), passed, anchors)
+        return cls(int(data["unix"]), passed, anchors, triggers)
+
+
+def trigger_key(io_group: int, bit: int) -> int:
+    return io_group * TRIGGER_BITS + bit
 
 
 class BlockClock:
@@ -72,7 +83,9 @@ class BlockClock:
             passed[group] = passed.get(group, 0) + int(ticks.sum())
         anchors = before.anchors | {group: ticks for group, (_, ticks) in self._new_anchors.items()}
         unix = int(self._seconds[-1]) if len(self._stamps) else before.unix
-        self.after = ClockState(unix, passed, anchors)
+        self.triggers = np.flatnonzero(types == PacketType.TRIGGER)
+        """Rows of the trigger words."""
+        self.after = ClockState(unix, passed, anchors, before.triggers | self._last_triggers())
 
     def _find_pps(self, types: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """For each io_group the rows of its PPS syncs, and the ticks that passed until each."""
@@ -92,26 +105,44 @@ class BlockClock:
         found = zip(groups.tolist(), stamps[first].tolist(), (seconds[first] * TICKS_PER_SECOND).tolist(), strict=True)
         return {group: (row, ticks) for group, row, ticks in found if group not in self.before.anchors}
 
+    def _last_triggers(self) -> dict[int, int]:
+        """When each io_group sent its last trigger word with each bit in this block [ticks], by `trigger_key`."""
+        rows, last = self.rows, dict[int, int]()
+        if not len(self.triggers) or "trigger_type" not in (rows.dtype.names or ()):
+            return {}
+        bits, groups, times = (
+            rows["trigger_type"][self.triggers], rows["io_group"][self.triggers], self.time_ticks(self.triggers)
+        )  # fmt: skip
+        for bit in range(TRIGGER_BITS):
+            has = np.flatnonzero(bits >> bit & 1)[::-1]
+            own, first = np.unique(groups[has], return_index=True)
+            last |= {
+                trigger_key(group, bit): time
+                for group, time in zip(own.tolist(), times[has[first]].tolist(), strict=True)
+            }
+        return last
+
     def unix_time(self) -> np.ndarray:
         """Unix second of the message that each row belongs to, shape (n,), int64; UNKNOWN before the first."""
         edges = np.concatenate([[0], self._stamps, [len(self.rows)]])
         return np.repeat(np.concatenate([[self.before.unix], self._seconds]), np.diff(edges))
 
-    def time_ticks(self) -> np.ndarray:
+    def time_ticks(self, only: np.ndarray | None = None) -> np.ndarray:
         """Monotonic time per io_group [ticks of 0.1 us since 1970], shape (n,), int64; UNKNOWN for rows without a counter.
 
-        Without a timestamp packet the count starts at the first row's own second instead of 1970.
+        With `only` (ascending) of these rows alone. Without a timestamp packet the count starts at the first row's own
+        second instead of 1970.
         """
-        rows = self.rows
+        rows = self.rows if only is None else self.rows[only]
         types, groups = rows["packet_type"], rows["io_group"]
         stamp = (rows["timestamp"] & np.uint64(TIMESTAMP_MASK)).astype(np.int64)
         time = stamp + self._offsets_before()[groups]
         for group, (where, ticks) in self._pps.items():
             index = np.flatnonzero(groups == group)
             step = np.zeros(len(index) + 1, np.int64)
-            np.add.at(step, np.searchsorted(index, where, side="right"), ticks)
+            np.add.at(step, np.searchsorted(index if only is None else only[index], where, side="right"), ticks)
             time[index] += np.cumsum(step[:-1])
-        self._anchor(time, groups)
+        self._anchor(time, groups, only)
         is_data = types == PacketType.DATA
         if "receipt_timestamp" in (rows.dtype.names or ()):
             receipt = rows["receipt_timestamp"].astype(np.int64)
@@ -127,17 +158,19 @@ class BlockClock:
         everyone = anchors.get(0, 0)
         return np.array([passed.get(group, 0) + anchors.get(group, everyone) for group in range(256)], np.int64)
 
-    def _anchor(self, time: np.ndarray, groups: np.ndarray) -> None:
-        """Adds the anchors that are set in this block, to the rows after each."""
+    def _anchor(self, time: np.ndarray, groups: np.ndarray, only: np.ndarray | None) -> None:
+        """Adds the anchors that are set in this block, to the rows after each; `only` as in `time_ticks`."""
         everyone, since = self.before.anchors.get(0, 0), -1
         if 0 in self._new_anchors:
             since, everyone = self._new_anchors[0]
             own = list(self.before.anchors)
-            time[since + 1 :][~np.isin(groups[since + 1 :], own)] += everyone
+            after = since + 1 if only is None else int(np.searchsorted(only, since, side="right"))
+            time[after:][~np.isin(groups[after:], own)] += everyone
         for group, (row, ticks) in self._new_anchors.items():
             if group:
-                index = row + 1 + np.flatnonzero(groups[row + 1 :] == group)
-                time[index] += ticks - np.where(index > since, everyone, 0)
+                after = row + 1 if only is None else int(np.searchsorted(only, row, side="right"))
+                index = after + np.flatnonzero(groups[after:] == group)
+                time[index] += ticks - np.where((index if only is None else only[index]) > since, everyone, 0)
 
 
 def pps_periods(counters: np.ndarray) -> np.ndarray:

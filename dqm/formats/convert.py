@@ -9,7 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from dqm.formats import words
 from dqm.formats.columns import PACKET_DTYPE
+from dqm.formats.configuration import copy_archive
+from dqm.formats.packets import Packets
 from dqm.formats.reader import Reader
 from dqm.formats.writers import PacketWriter
 
@@ -19,17 +22,21 @@ def convert_raw(
     path: Path,
     compression: Literal["gzip"] | None = None,
     progress: Callable[[float], None] | None = None,
+    fifo_diagnostics: bool = False,
 ) -> int:
-    """Writes all packets of `reader` to a packet file, whole or not at all; number of packets written."""
+    """Writes all packets of `reader` to a packet file, whole or not at all; number of packets written.
+
+    The archive of chip configurations goes with them. `fifo_diagnostics`: the chips counted what is in their FIFOs, in the
+    upper bits of the timestamp; nothing in a raw file says so.
+    """
     part = path.with_name(f".{path.name}.part")
     written = 0
     try:
         with PacketWriter(part, compression=compression) as writer:
+            reader.faults += copy_archive(reader._file, writer._file)
             for packets in reader.blocks():
-                rows = np.empty(len(packets), PACKET_DTYPE)
-                for name in PACKET_DTYPE.names or ():
-                    rows[name] = packets[name]
-                writer.write(rows)
+                rows = rows_of_today(packets)
+                writer.write(words.with_fifo_diagnostics(rows) if fifo_diagnostics else rows)
                 written += len(rows)
                 if progress:
                     progress(reader.fraction_done)
@@ -37,3 +44,13 @@ def convert_raw(
     finally:
         part.unlink(missing_ok=True)
     return written
+
+
+def rows_of_today(packets: Packets) -> np.ndarray:
+    """The packets as rows of all 22 columns; no copy when that is what they were read as."""
+    if packets.source is not None and packets.source[0].dtype == PACKET_DTYPE:
+        return packets.source[0]
+    rows = np.empty(len(packets), PACKET_DTYPE)
+    for name in PACKET_DTYPE.names or ():
+        rows[name] = packets[name]
+    return rows

@@ -152,6 +152,7 @@ def serve() -> None:
     """Opens one file after the other, as long as somebody asks."""
     _end_with_parent()
     from dqm.formats import reader
+    from dqm.formats.configuration import touch
     from dqm.formats.hdf5 import READ_ERRORS, UnreadableFile
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -169,6 +170,7 @@ def serve() -> None:
         try:
             with reader.open_here(path, None, provisional) as opened:
                 _ = opened.created
+                touch(opened._file)
         except MemoryError:
             answer = TOO_MUCH
         except (UnreadableFile, *READ_ERRORS) as error:

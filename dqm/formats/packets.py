@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dqm.formats.clock import BlockClock, ClockState
-from dqm.formats.columns import PacketType
+from dqm.formats.about import About
+from dqm.formats.beside import Beside
+from dqm.formats.clock import BlockClock, ClockState, trigger_key
+from dqm.formats.columns import PACKET_DTYPE, PacketType
+from dqm.formats.triggers import ALL_GROUPS, Recent, Stretch, beside_triggers
 
 DERIVED = ("unix_time", "time_ticks", "tile", "pixel")
 """Columns that the reader adds to those of the file."""
@@ -43,10 +46,23 @@ class Packets:
         self.first_row = first_row
         self.source: tuple[np.ndarray, BlockClock] | None = None
         """The rows and the clock that the columns are made of, where there are such."""
+        self.recent: Recent | None = None
+        """What stands before them in the file, where that is known."""
+        self.file: About | None = None
+        """What the file says about itself: on its first block, None on all others."""
+        self.beside: Callable[[], Beside] | None = None
+        """What the file of the rows holds beside them; None where there is no file."""
 
     @classmethod
-    def of_rows(cls, rows: np.ndarray, clock: BlockClock, detector: Any = None, first_row: int = 0) -> Packets:
-        """A block of the rows of a file (columns of today) with their clock."""
+    def of_rows(
+        cls,
+        rows: np.ndarray,
+        clock: BlockClock,
+        detector: Any = None,
+        first_row: int = 0,
+        recent: Recent | None = None,
+    ) -> Packets:
+        """A block of the rows of a file (columns of today) with their clock, and what stands before it."""
         names = (*(rows.dtype.names or ()), *(DERIVED if detector is not None else DERIVED[:2]))
 
         def column(name: str) -> np.ndarray:
@@ -57,7 +73,7 @@ class Packets:
             return np.ascontiguousarray(rows[name])
 
         packets = cls(column, names, len(rows), detector, first_row)
-        packets.source = (rows, clock)
+        packets.source, packets.recent = (rows, clock), recent
         return packets
 
     def __len__(self) -> int:
@@ -110,6 +126,14 @@ class Packets:
             return self
         return Packets(lambda name: self[name].take(index), self._names, len(index), self.detector, self.first_row)
 
+    def without(self, left_out: Callable[[Packets], np.ndarray]) -> Packets:
+        """These packets without those data packets that `left_out` says are (a boolean for each, shape (n,)).
+
+        Their io_groups were alive all the same, and triggers and clocks are what they were.
+        """
+        gone = left_out(self)
+        return Thinned(self, np.flatnonzero(~gone), left_out) if gone.any() else self
+
     def of_type(self, packet_type: int) -> Packets:
         """The packets of one type."""
         return self.once(("type", packet_type), lambda: self.select(self["packet_type"] == packet_type))
@@ -122,6 +146,74 @@ class Packets:
             return self.select((self["packet_type"] == PacketType.DATA) & (self["valid_parity"] == 1))
 
         return self.once("data", select)
+
+    def beside_triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
+        """Data packets within 1 ms after a trigger (0.2 ms before it), with the column ``trigger_ticks`` since it.
+
+        Of triggers of one io_group or of all, with this bit set; see formats.triggers. They may stand in earlier blocks:
+        each pair of packet and trigger is given in the block in which the later one of them stands. Beside the columns of
+        the file there are ``time_ticks`` and those of the detector.
+        """
+
+        def find() -> Packets:
+            recent = Recent() if not len(self) else self.recent
+            if recent is None:
+                raise ValueError("what stands before these packets is not known: ask the packets that count() is given")
+            beside = beside_triggers(recent, self.stretch, io_group, bit)
+            derived = {"time_ticks": beside.times, "trigger_ticks": beside.since}
+            names = (*(name for name in self._names if name != "unix_time"), "trigger_ticks")
+
+            def column(name: str) -> np.ndarray:
+                return derived[name] if name in derived else beside.column(name)
+
+            return Packets(column, names, len(beside.since), self.detector, self.first_row)
+
+        return self.once(("beside_triggers", io_group, bit), find)
+
+    def triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
+        """The trigger words of one io_group or of all with this bit, with ``interval_ticks`` since the one before.
+
+        That is the one that the same io_group sent before in the file; -1 for its first.
+        """
+
+        def find() -> Packets:
+            words = self.of_type(PacketType.TRIGGER)
+            words = words.select(words["trigger_type"] >> bit & 1 == 1)
+            if io_group != ALL_GROUPS:
+                words = words.select(words["io_group"] == io_group)
+            groups, times = words["io_group"], words["time_ticks"]
+            interval = np.full(len(words), -1, np.int64)
+            before = self.source[1].before.triggers if self.source is not None else {}
+            for group in np.unique(groups).tolist():
+                own = np.flatnonzero(groups == group)
+                interval[own[1:]] = np.diff(times[own])
+                if (last := before.get(trigger_key(group, bit))) is not None:
+                    interval[own[0]] = times[own[0]] - last
+            columns = (*self._names, "interval_ticks")
+            return Packets(
+                lambda name: interval if name == "interval_ticks" else words[name], columns, len(words), self.detector
+            )
+
+        return self.once(("triggers", io_group, bit), find)
+
+    def first_told(self, io_group: int = ALL_GROUPS, bit: int = 1) -> int:
+        """How many triggers these packets tell of that none before them told of (rule 1 of formats.triggers)."""
+        if not len(self):
+            return 0
+        assert self.recent is not None, "only of a block"
+        return len(self.stretch.kept(io_group, bit, self.recent.stretches)[0])
+
+    @property
+    def stretch(self) -> Stretch:
+        """These packets as what the next ones look back on, with their times if somebody worked them out."""
+
+        def make() -> Stretch:
+            assert self.source is not None
+            return Stretch(self.first_row, *self.source)
+
+        stretch = self.once("stretch", make)
+        stretch.times = self._cache.get("time_ticks")
+        return stretch
 
     @property
     def timeline(self) -> list[tuple[int, np.ndarray]]:
@@ -147,14 +239,62 @@ class Packets:
         return self.once("timeline", split)
 
 
+class Thinned(Packets):
+    """A block that some data packets were left out of; what is told by the others is asked of the whole block."""
+
+    def __init__(self, whole: Packets, index: np.ndarray, left_out: Callable[[Packets], np.ndarray]):
+        super().__init__(
+            lambda name: whole[name].take(index), whole.columns, len(index), whole.detector, whole.first_row
+        )
+        self._whole, self._left_out = whole, left_out
+        self.file, self.beside = whole.file, whole.beside
+
+    def forget(self) -> None:
+        super().forget()
+        self._whole.forget()
+
+    def beside_triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
+        def find() -> Packets:
+            found = self._whole.beside_triggers(io_group, bit)
+            return found.select(~self._left_out(found))
+
+        return self.once(("beside_triggers", io_group, bit), find)
+
+    def triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
+        return self._whole.triggers(io_group, bit)
+
+    def first_told(self, io_group: int = ALL_GROUPS, bit: int = 1) -> int:
+        return self._whole.first_told(io_group, bit)
+
+    @property
+    def stretch(self) -> Stretch:
+        return self._whole.stretch
+
+    @property
+    def timeline(self) -> list[tuple[int, np.ndarray]]:
+        return self._whole.timeline
+
+
+def no_packets(detector: Any = None) -> Packets:
+    """A block without rows, with every column."""
+    rows = np.zeros(0, PACKET_DTYPE)
+    return Packets.of_rows(rows, BlockClock(rows, ClockState()), detector)
+
+
 def cut(
-    rows: np.ndarray, sizes: Iterable[int] = (), detector: Any = None, clock: ClockState | None = None
+    rows: np.ndarray,
+    sizes: Iterable[int] = (),
+    detector: Any = None,
+    clock: ClockState | None = None,
+    file: About | None = None,
 ) -> Iterator[Packets]:
     """The rows in blocks of the given sizes, what is left in a last one, with times carried over the edges."""
-    state = clock or ClockState()
+    state, recent = clock or ClockState(), Recent()
     start = 0
     for size in [*sizes, len(rows)]:
         stop = min(start + size, len(rows))
         block = BlockClock(rows[start:stop], state)
-        yield Packets.of_rows(rows[start:stop], block, detector, start)
-        start, state = stop, block.after
+        packets = Packets.of_rows(rows[start:stop], block, detector, start, recent)
+        packets.file, file = file, None
+        yield packets
+        start, state, recent = stop, block.after, recent.then(packets.stretch)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ import h5py
 import numpy as np
 
 from dqm.formats import words
+from dqm.formats.about import About
+from dqm.formats.beside import Beside, beside_packets
 from dqm.formats.chunks import ChunksAhead, DamagedChunk, chunks_ahead
-from dqm.formats.clock import BlockClock, ClockState
+from dqm.formats.clock import LATEST_UNIX, BlockClock, ClockState
 from dqm.formats.columns import PACKET_DTYPE, WrongColumns, known_columns, to_today
+from dqm.formats.configuration import configuration_of, has_configuration
 from dqm.formats.doorkeeper import DOORKEEPER
 from dqm.formats.hdf5 import (
     READ_ERRORS,
@@ -33,7 +38,8 @@ from dqm.formats.hdf5 import (
 )
 from dqm.formats.identify import FileKind, attribute_of, kind_by_head, kind_of
 from dqm.formats.names import NameParts, parse_name
-from dqm.formats.packets import DERIVED, Packets
+from dqm.formats.packets import DERIVED, Packets, no_packets
+from dqm.formats.triggers import LOOK_ROWS, Recent, Stretch
 from dqm.formats.trust import Messages, rows_of
 
 BLOCK_ROWS = 65_536
@@ -70,22 +76,40 @@ class Cursor:
     """Chunks, or blocks of messages, before it that cannot be read: reading gives up after so many."""
     cut_short: int = 0
     """Raw files: messages before `message` that are cut short."""
+    told: bool = False
+    """Whether what the file says about itself was given, with a block before it."""
+    marks: tuple[Cursor, ...] = field(default=(), compare=False)
+    """Earlier places, the first 2 LOOK_ROWS before it: from there the rows that triggers look back on are read again."""
+
+    def then(self, later: Cursor) -> Cursor:
+        """`later`, a place further on in the same reading, with the marks that it needs."""
+        marks = self.marks or (replace(self, marks=()),)
+        if later.row >= marks[-1].row + LOOK_ROWS:
+            marks = (*marks, replace(later, marks=()))
+        while len(marks) > 1 and marks[1].row <= later.row - 2 * LOOK_ROWS:
+            marks = marks[1:]
+        return replace(later, marks=marks)
 
     def to_json(self) -> dict:
-        return {
+        marks = {"marks": [mark.to_json() for mark in self.marks]} if self.marks else {}
+        return marks | {
             "row": self.row,
             "clock": self.clock.to_json(),
             "message": self.message,
             "rows_into_message": self.rows_into_message,
             "damaged": self.damaged,
             "cut_short": self.cut_short,
+            "told": self.told,
         }
 
     @classmethod
     def from_json(cls, data: dict) -> Cursor:
         clock = ClockState.from_json(data["clock"])
         counts = int(data.get("damaged", 0)), int(data.get("cut_short", 0))  # cursors of old have none
-        return cls(int(data["row"]), clock, int(data["message"]), int(data["rows_into_message"]), *counts)
+        marks = tuple(cls.from_json(mark) for mark in data.get("marks", ()))
+        row, message = int(data["row"]), int(data["message"])
+        told = bool(data.get("told", row or message))
+        return cls(row, clock, message, int(data["rows_into_message"]), *counts, told, marks)
 
 
 def join_faults(before: Iterable[str], now: Iterable[str]) -> list[str]:
@@ -128,6 +152,7 @@ class Reader(ABC):
         """Read in spite of a writer's lock: what comes may be wrong, and is counted anew when the file is closed."""
         self._file = file
         self._damaged = False
+        self._beside_them: Beside | None = None
         self._growing = provisional or is_following(file) or is_shared(file)
         self._stamp = stamp_of(file)
 
@@ -170,16 +195,71 @@ class Reader(ABC):
         self.cursor = start if isinstance(start, Cursor) else Cursor()
         self.stopped = False
         self._damaged = self._damaged or self.cursor.damaged > 0 or self.cursor.cut_short > 0
+        began = self.cursor
+        recent = Recent((), lambda: self._read_again(began)) if began.marks else Recent()
+        about = None if self.cursor.told or goal else self.about
         for rows, after in self._pieces(goal):
             clock = BlockClock(rows, self.cursor.clock)
             first = self.cursor.row
-            self.cursor = replace(
-                self.cursor, row=first + len(rows), clock=clock.after, message=after[0], rows_into_message=after[1]
+            self.cursor = self.cursor.then(
+                replace(
+                    self.cursor, row=first + len(rows), clock=clock.after, message=after[0], rows_into_message=after[1]
+                )
             )
+            packets = Packets.of_rows(rows, clock, self.detector, first, recent)
             if first >= goal and len(rows):
-                packets = Packets.of_rows(rows, clock, self.detector, first)
+                packets.beside = self._beside
+                if about is not None:
+                    packets.file, about = about, None
+                    self.cursor = replace(self.cursor, told=True)
                 yield packets
-                packets.forget()
+            recent = recent.then(packets.stretch)
+            packets.forget()
+        if about is not None and self.closed_by_writer and has_configuration(self._file):
+            packets = no_packets(self.detector)
+            packets.beside, packets.file = self._beside, about
+            self.cursor = replace(self.cursor, told=True)
+            yield packets
+
+    @cached_property
+    def about(self) -> About:
+        """What the file says about itself."""
+        start, created = self.name.start, self.created
+        try:
+            time = int(start.timestamp() if start else float(created or -1))
+        except (ValueError, OverflowError):
+            time = -1
+        return About(
+            self.path.name, self.kind.format, self.kind.version, self.name.run, self.name.subrun,
+            time if 0 <= time < LATEST_UNIX else -1, lambda: configuration_of(self._file),
+        )  # fmt: skip
+
+    def _read_again(self, until: Cursor) -> list[Stretch]:
+        """The rows from the first mark of a cursor up to it, once more; nothing is said of what is damaged among them."""
+        again, stretches = self._twin(), []
+        for packets in again.blocks(until.marks[0]):
+            assert packets.source is not None
+            rows, clock = packets.source
+            if again.cursor.row > until.row:  # a file that grew has more behind the cursor than it had then
+                rows = rows[: max(until.row - packets.first_row, 0)]
+                clock = BlockClock(rows, clock.before)
+            stretches.append(Stretch(packets.first_row, rows, clock))
+            if again.cursor.row >= until.row:
+                break
+        return stretches
+
+    def _twin(self) -> Reader:
+        """Another reader of the same open file, which leaves this one as it is."""
+        again = copy(self)
+        again.faults = []
+        return again
+
+    def _beside(self) -> Beside:
+        """What the file holds beside its packets, as it was when somebody first asked."""
+        if self._beside_them is None:
+            dset = None if self.kind.format == "raw" else self.kind.packets
+            self._beside_them = beside_packets(self._file, str(self.path), dset)
+        return self._beside_them
 
     def sample(self) -> Packets:
         """Some thousand packets from the start, the middle and the end, to match ids by; their times mean nothing."""
@@ -363,6 +443,11 @@ class PacketReader(Reader):
                 pass
         return rows_of(self._dset, start, stop)
 
+    def _twin(self) -> Reader:
+        again = copy(self)
+        again.faults, again._ahead, again.rows = [], None, None  # for some rows none are decompressed ahead
+        return again
+
     def close(self) -> None:
         if self._ahead is not None:
             self._ahead.close()
@@ -459,7 +544,9 @@ class RawReader(Reader):
                     self._fault(f"gave up after {damaged} damaged blocks")
                     break
                 at, skip = stop, 0
-                self.cursor = Cursor(row, self.cursor.clock, at, 0, damaged, short)
+                self.cursor = replace(
+                    self.cursor, row=row, message=at, rows_into_message=0, damaged=damaged, cut_short=short
+                )
                 continue
             for first, last in _portions(payloads):
                 rows, starts, _ = words.decode(payloads[first:last], io_groups[first:last])
@@ -558,6 +645,17 @@ def _edges(n_rows: int, starts: np.ndarray, skip: int, split_at: int) -> Iterato
             b = split_at
         yield a, b
         a = b
+
+
+def inside(path: Path, roots: Iterable[Path]) -> Path:
+    """`path`; UnreadableFile unless it lies in one of the `roots`, wherever links lead."""
+    try:
+        real = path.resolve(strict=True)
+    except OSError:
+        raise UnreadableFile("is not there (any more)") from None
+    if not any(real.is_relative_to(root.resolve()) for root in roots):
+        raise UnreadableFile("lies outside the data roots of this host ([ingest] roots): it is not opened")
+    return path
 
 
 def open_file(path: str | Path, detector: Any = None, provisional: bool = False, trusted: bool = False) -> Reader:

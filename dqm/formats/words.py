@@ -20,6 +20,10 @@ WORD = np.dtype([("kind", "u1"), ("one", "u1"), ("counter", "<u4"), ("pad", "<u2
 SIGNAL = np.dtype([("kind", "u1"), ("one", "u1"), ("two", "u1"), ("pad", "u1"), ("counter", "<u4"), ("rest", "<u8")])
 
 DATA_WORD, TRIGGER_WORD, SYNC_WORD = ord("D"), ord("T"), ord("S")
+HEADER_WORD = 256
+"""No word has this kind, which is a byte: it stands for the header of a message among its words."""
+BLANK = np.zeros(WORD_BYTES - HEADER_BYTES, np.uint8)
+BEHIND_BLANK = np.dtype([("blank", "V8"), ("header", HEADER)])
 
 # field of a LArPix-v2 packet -> (first bit, number of bits)
 BITS = {
@@ -71,58 +75,68 @@ def decode(payloads: list[np.ndarray], io_groups: np.ndarray) -> tuple[np.ndarra
     if not payloads:
         return np.zeros(0, PACKET_DTYPE), np.zeros(len(sizes), np.int64), damaged
 
-    header = np.concatenate([payload[:HEADER_BYTES] for payload in payloads]).view(HEADER)
+    # a header fills half a word: behind as many blank bytes each message is whole words, one for each of its rows
     stop = HEADER_BYTES + n_words * WORD_BYTES
-    pairs = zip(payloads, stop.tolist(), strict=True)
-    words = np.concatenate([payload[HEADER_BYTES:end] for payload, end in pairs]).view(WORD)
-    signals = words.view(SIGNAL)
-
-    message = np.repeat(np.arange(len(payloads)), n_words)
-    kind = words["kind"]
-    known = (kind == DATA_WORD) | (kind == TRIGGER_WORD) | (kind == SYNC_WORD)
+    pieces: list[np.ndarray] = [BLANK] * (2 * len(payloads))
+    pieces[1::2] = [payload[:end] for payload, end in zip(payloads, stop.tolist(), strict=True)]
+    words = np.concatenate(pieces).view(WORD)
+    starts = np.concatenate([[0], np.cumsum(n_words[:-1] + 1)]).astype(np.int64)
+    header = words.view(BEHIND_BLANK)["header"][starts]
+    kind = words["kind"].astype(np.int16)
+    kind[starts] = HEADER_WORD
+    known = (kind == DATA_WORD) | (kind == HEADER_WORD) | (kind == TRIGGER_WORD) | (kind == SYNC_WORD)
     if not known.all():
-        words, signals, message, kind = words[known], signals[known], message[known], kind[known]
-    per_message = np.bincount(message, minlength=len(payloads))
-    starts = np.concatenate([[0], np.cumsum(per_message + 1)[:-1]]).astype(np.int64)
+        starts -= np.cumsum(~known)[starts]
+        words, kind = words[known], kind[known]
 
-    rows = np.zeros(len(payloads) + len(words), PACKET_DTYPE)
+    rows = np.zeros(len(words), PACKET_DTYPE)
+    rows["io_group"] = np.repeat(io_groups, np.diff(starts, append=len(words)))
+    _fill_data(rows, words, kind)
+    _fill_signals(rows, words.view(SIGNAL), kind)
     rows["packet_type"][starts] = PacketType.TIMESTAMP
     rows["timestamp"][starts] = header["unix"]
-    rows["io_group"][starts] = io_groups
-    at = np.arange(len(words)) + message + 1  # each message before it took one row for its timestamp
-    packets = np.zeros(len(words), PACKET_DTYPE)
-    packets["io_group"] = io_groups[message]
-    _fill_data(packets, words, kind == DATA_WORD)
-    _fill_signals(packets, signals, kind)
-    rows[at] = packets
     every = np.zeros(len(sizes), np.int64)
     every[whole] = starts
     every[~whole] = np.concatenate([starts, [len(rows)]])[np.cumsum(whole)[~whole]]
     return rows, every, damaged
 
 
-def _fill_data(packets: np.ndarray, words: np.ndarray, chosen: np.ndarray) -> None:
-    everything = bool(chosen.all())
-    bits = words["bits"] if everything else words["bits"][chosen]
+def _fill_data(rows: np.ndarray, words: np.ndarray, kind: np.ndarray) -> None:
+    """The fields of data words, worked out for all words: most are data."""
+    others = np.flatnonzero(kind != DATA_WORD)
+    bits = np.ascontiguousarray(words["bits"])
     for name in BITS:
-        values = field_of(bits, name)
-        if everything:
-            packets[name] = values
-        else:
-            packets[name][chosen] = values
-    packets["valid_parity"][chosen] = has_odd_parity(bits)
-    packets["io_channel"][chosen] = words["one"][chosen]
-    packets["receipt_timestamp"][chosen] = words["counter"][chosen]
+        rows[name] = field_of(bits, name)
+    rows["valid_parity"] = has_odd_parity(bits)
+    rows["io_channel"], rows["receipt_timestamp"] = words["one"], words["counter"]
+    io_groups = rows["io_group"][others]
+    rows[others] = np.zeros(1, PACKET_DTYPE)
+    rows["io_group"][others] = io_groups
 
 
-def _fill_signals(packets: np.ndarray, signals: np.ndarray, kind: np.ndarray) -> None:
+def _fill_signals(rows: np.ndarray, signals: np.ndarray, kind: np.ndarray) -> None:
     for word, packet_type in ((TRIGGER_WORD, PacketType.TRIGGER), (SYNC_WORD, PacketType.SYNC)):
         chosen = np.flatnonzero(kind == word)
-        packets["packet_type"][chosen] = packet_type
-        packets["trigger_type"][chosen] = signals["one"][chosen]
-        packets["timestamp"][chosen] = signals["counter"][chosen]
+        rows["packet_type"][chosen] = packet_type
+        rows["trigger_type"][chosen] = signals["one"][chosen]
+        rows["timestamp"][chosen] = signals["counter"][chosen]
         if packet_type is PacketType.SYNC:
-            packets["dataword"][chosen] = signals["two"][chosen] & 1  # bit 0: clock source
+            rows["dataword"][chosen] = signals["two"][chosen] & 1  # bit 0: clock source
+
+
+def with_fifo_diagnostics(rows: np.ndarray) -> np.ndarray:
+    """Rows of chips that were set to count their FIFOs: the counts stand in the upper bits of the timestamp.
+
+    Of the packet bits 16 to 31 are then the timestamp, 32 to 43 what is in the shared FIFO, 44 and 45 in the local one.
+    """
+    rows = rows.copy()
+    chips = rows["packet_type"] <= PacketType.CONFIG_READ
+    stamp = rows["timestamp"]
+    rows["shared_fifo_events"] = np.where(chips, stamp >> np.uint64(16) & np.uint64(0xFFF), 0)
+    rows["local_fifo_events"] = np.where(chips, stamp >> np.uint64(28) & np.uint64(3), 0)
+    rows["fifo_diagnostics_enabled"] = chips
+    rows["timestamp"] = np.where(chips, stamp & np.uint64(0xFFFF), stamp)
+    return rows
 
 
 def encode_bits(fields: dict[str, np.ndarray]) -> np.ndarray:

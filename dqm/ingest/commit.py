@@ -9,18 +9,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from dqm.checks.range_check import judge, worst
+from dqm.checks.values import as_values
 from dqm.formats.reader import Cursor
 from dqm.formats.scan import Scan
 from dqm.ingest import backoff
 from dqm.ingest.engine import unknown_trends
 from dqm.ingest.merging import Merger, StatesDropped, fits, has_floats
+from dqm.ingest.slices import cut, slice_s
 from dqm.ingest.work import Look
-from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, TrendValue
+from dqm.records import COUNTED, DataFile, ElementState, FileState, Part, Run, Slice, TrendValue
 from dqm.records import Element as RunElement
 from dqm.results import Element, plain
-from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, trends
-from plots.base import PLUGIN_ERRORS, HostTrouble, Increment, MergeablePlot, Plot, State, Stopped, Trend
+from dqm.store import Store, StoreProblem, elements, files, geometries, parts, plugins, pulses, runs, slices, trends
+from dqm.store.states import address_of
+from plots.base import MEMORY, PLUGIN_ERRORS, HostTrouble, Increment, MergeablePlot, Plot, State, Stopped
 
 log = logging.getLogger("larboard.watch")
 
@@ -29,6 +34,7 @@ DELTA_SHARE = 0.25
 DELTA_FROM_BYTES = 1 << 20
 MAX_DELTAS = 16
 TRIES = 3
+MOST_WRITTEN = 10_000
 
 
 @dataclass
@@ -45,6 +51,8 @@ class Reading:
     damaged: bool = False
     faults: list[str] = field(default_factory=list)
     legs: int = 0
+    span: tuple[float, float] | None = None
+    """First and last second of the packets of the last leg [s since 1970]."""
 
 
 @dataclass
@@ -108,12 +116,16 @@ class Committer:
         self.store = store
         self.now = now
         self.plots = plots
+        self.window_s = 0.0
+        """Length of the window of a run [s]; 0: none is kept."""
         self.merger = Merger(store)
         self.find_detector = find_detector
         """(geometry id, name, directory) -> detector or None."""
         self.put_off = False
         """Whether an element waits to be merged anew since its plug-in was ended just then."""
         self._detectors: dict[str, Any] = {}
+        self._written: dict[str, None] = {}
+        """Addresses of figures with objects in them, the newest last."""
 
     @contextmanager
     def begin(self) -> Iterator[Any]:
@@ -127,10 +139,11 @@ class Committer:
 
     def save(self, counting: Counted, outcome: dict[str, Any], complete: bool = False) -> None:
         """Commits a pass as far as it is; `outcome` are columns of the file, `complete` says that it is at its end."""
+        piece = self._slice(counting)
         for attempt in range(TRIES):
             drafts = self._drafts(counting, complete)
             try:
-                self._write(counting, drafts, outcome, complete)
+                self._write(counting, drafts, piece, outcome, complete)
                 break
             except elements.Overtaken:
                 if attempt == TRIES - 1:
@@ -140,8 +153,26 @@ class Committer:
         for element in counting.elements:
             if element.state is not None:
                 element.increment = Increment()
+            element.added = None
             element.blocks = element.packets = 0
             element.seconds = 0.0
+
+    def _slice(self, counting: Counted) -> Slice | None:
+        """What the last leg added to the window of the run, written; None when it has none, or is not in it."""
+        file, reading = counting.file, counting.reading
+        assert file.run_id is not None
+        if not self.window_s or reading.span is None:
+            return None
+        with self.store.read() as tx:
+            run = runs.by_id(tx, file.run_id)
+            before = slices.newest_of_file(tx, file.id)
+        oldest = max(run.end or 0.0, reading.span[1]) - self.window_s
+        if run.closed or reading.span[0] < oldest - slice_s(self.window_s):
+            return None
+        if _fresh(counting):  # what stands there of these plots goes
+            before = None
+        geometry = reading.look.fit.geometry
+        return cut(file.id, reading.span, counting.elements, geometry, before, self.store.states, self.window_s)
 
     # -- one plot -------------------------------------------------------------------------------------------------
 
@@ -299,19 +330,45 @@ class Committer:
     def _keep(self, element: Element, before: Part | None, complete: bool) -> tuple[str | None, tuple[str, ...]]:
         """Writes the state: whole, or only what was added where that is much less."""
         if element.state is None:
-            return (None if element.packed is None else self.store.states.put(element.packed)), ()
+            return self._keep_figure(element), ()
         if before is not None and before.base and element.increment is not None and not complete:
             size = sum(array.nbytes for array in element.state.to_arrays().values())
             small = size >= DELTA_FROM_BYTES and element.increment.size < DELTA_SHARE * size
             if small and len(before.deltas) < MAX_DELTAS:
-                if not element.packets:
+                if not element.blocks:
                     return before.base, before.deltas
                 return before.base, (*before.deltas, self.store.states.put(element.increment.to_bytes()))
         return self.store.states.put(element.state.to_bytes()), ()
 
+    def _keep_figure(self, element: Element) -> str | None:
+        """Writes the figure of a simple plot; one with objects in it is given back only by who saw it written."""
+        if element.packed is None:
+            return None
+        address = self.store.states.put(element.packed)
+        if element.plot.private_memory and is_whole(element.packed):
+            self._written[address] = None
+            while len(self._written) > MOST_WRITTEN:
+                del self._written[next(iter(self._written))]
+        return address
+
+    def may_go_on(self, plot: type[Plot], base: str | None) -> bool:
+        """Whether a plot may be given its figure: one that carries objects must be what this very process had written.
+
+        Whoever can write into the store must not run code here. After a restart such a plot begins its file anew.
+        """
+        return not plot.private_memory or base is None or base in self._written
+
+    def figure_of(self, plot: type[Plot], base: str) -> bytes:
+        """The figure that a simple plot goes on from; without the objects in it where those may not be given to it."""
+        content = self.store.states.get(base)
+        trusted = self.may_go_on(plot, base) and (not plot.private_memory or address_of(content) == base)
+        return content if trusted else _without_memory(content)
+
     # -- the transaction ------------------------------------------------------------------------------------------
 
-    def _write(self, counting: Counted, drafts: list[_Draft], outcome: dict[str, Any], complete: bool) -> None:
+    def _write(
+        self, counting: Counted, drafts: list[_Draft], piece: Slice | None, outcome: dict[str, Any], complete: bool
+    ) -> None:
         file, scan = counting.file, counting.scan
         assert file.run_id is not None
         with self.begin() as tx:
@@ -350,6 +407,12 @@ class Committer:
             assert now is not None
             for draft in drafts:
                 self._write_draft(tx, counting, now, draft, visible=not waits)
+            if fresh := _fresh(counting):
+                slices.forget(tx, file.id, fresh)
+            if piece is not None:
+                slices.save(tx, piece)
+                newest = max(runs.by_id(tx, file.run_id).end or 0.0, piece.until)
+                slices.drop(tx, file.run_id, newest - self.window_s)
             if not waits and now.start is not None:
                 followed = {draft.part.plot: draft.trends for draft in drafts}
                 trends.save_all(tx, now.id, file.run_id, now.start, now.end, followed)
@@ -573,6 +636,11 @@ class Committer:
         return self._detectors[geometry]
 
 
+def _fresh(counting: Counted) -> set[str]:
+    """Plots that this pass counts from the first row, of which nothing is saved yet."""
+    return {element.name for element in counting.elements} - counting.before.keys()
+
+
 def _cuts_show(element: Element, reading: Reading) -> bool:
     """Whether the rows of a plot were cut into blocks by looks, and the bits tell: sums of floats over a file that grows."""
     return not reading.last and element.state is not None and has_floats(element.state)
@@ -591,21 +659,23 @@ def _beaten(tx: Any, file: DataFile) -> list[DataFile]:
     return [twin for twin in files.twins(tx, file.id, file.head) if twin.counted and twin.state in COUNTED]
 
 
+def is_whole(figure: bytes) -> bool:
+    """Whether the memory in a figure could be saved."""
+    try:
+        return "lost" not in orjson.loads(figure)["layout"]["meta"][MEMORY]
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _without_memory(figure: bytes) -> bytes:
+    """A figure that is shown as before, and cannot be gone on from."""
+    content = orjson.loads(figure)
+    content["layout"]["meta"] = {MEMORY: {"lost": "it was not kept"}}
+    return orjson.dumps(content)
+
+
 def _merges(element: Element) -> bool:
     return issubclass(element.plot, MergeablePlot)
-
-
-def as_values(found: Mapping[str, Trend]) -> dict[str, TrendValue]:
-    """Trends as plain records, with numbers that JSON has."""
-    return {
-        name: TrendValue(t.value, t.unit, _plain(t.range), _plain(t.warn), _plain(t.alarm), t.reason)
-        for name, t in found.items()
-    }
-
-
-def _plain(limits: Any) -> tuple[float | None, float | None]:
-    low, high = (None if limit is None else float(limit) for limit in limits)
-    return low, high
 
 
 def _trends_of(element: Element, detector: Any) -> dict[str, TrendValue]:

@@ -39,6 +39,8 @@ def _prepare(plot: type[Plot], reader: Reader) -> Element:
 
 def _unavailable(plot: Plot, reader: Reader) -> str:
     """Why this file cannot feed a plot; empty when it can."""
+    if plot.unable:
+        return plot.unable
     version = f"{reader.kind.format} file" + (f" of version {reader.kind.version}" if reader.kind.version else "")
     if plot.level not in LEVELS_OF_FORMAT.get(reader.kind.format, set()):
         return f"needs {plot.level} data, this is a {version}"
@@ -59,8 +61,9 @@ def feed(elements: Iterable[Element], packets: Packets) -> None:
                 assert element.state is not None
                 counted = element.made.count(packets)
                 element.state.add(counted)
-                if element.increment is not None:
-                    element.increment.collect(counted)
+                wanted = element.added if element.increment is None else element.increment
+                if wanted is not None:
+                    wanted.collect(counted)
             else:
                 returned = element.made(packets, element.figure)
                 element.figure = element.figure if returned is None else returned

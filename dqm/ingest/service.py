@@ -29,7 +29,7 @@ from dqm.ingest.upkeep import keep_small
 from dqm.ingest.work import Bench
 from dqm.records import FINISHED, DataFile, FileState, Plugin, Watcher
 from dqm.settings import Settings
-from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, watchers
+from dqm.store import Store, StoreProblem, elements, files, parts, plugins, runs, slices, watchers
 from plots.base import HostTrouble, MergeablePlot, Plot
 
 log = logging.getLogger("larboard.watch")
@@ -536,6 +536,7 @@ class Watch:
                 quiet = now - (runs.worked_at(tx, run.id) or run.updated) > self.settings.ingest.close_run_s
                 if quiet and not run.growing and latest is not None and run.id != latest.id:
                     parts.drop_states(tx, run.id, mergeable)
+                    slices.drop(tx, run.id)
                     runs.close(tx, run.id)
             watchers.prune(tx, now - FORGET_WATCHER_S)
         keep_small(self.store, self.settings.retention, self.taker.commits.begin, now)

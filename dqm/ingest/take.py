@@ -22,6 +22,7 @@ from dqm.ingest.commit import CannotRecount, Committer, Counted, Overruled, Read
 from dqm.ingest.executors.base import Away, WorkerTrouble
 from dqm.ingest.leave_out import leave_out
 from dqm.ingest.merging import StatesDropped, floats_in, has_floats
+from dqm.ingest.slices import slice_s
 from dqm.ingest.work import Changed, Count, Examine, Look, Refusal, Tally, scan_of, take_over
 from dqm.records import FINISHED, DataFile, ElementState, FileState, Part
 from dqm.results import Element, plain
@@ -66,6 +67,7 @@ class Taker:
     def __post_init__(self) -> None:
         self.commits = Committer(self.store, self.now, self.find, self.plots)
         self.commits.due = self.due
+        self.commits.window_s = self.settings.ingest.window_s
         self._heads: dict[int, str] = {}
         """First rows of the files that are being taken."""
         self._seen: dict[int, tuple[int, int, float]] = {}
@@ -301,6 +303,8 @@ class Taker:
         """
         if part.plot_version != plot.version or part.geometry != look.fit.geometry:
             return False
+        if not self.commits.may_go_on(plot, part.base) and not part.complete:
+            return _has_all(part, look)  # it stays as it is until there is more, and then begins anew
         if not last or look.provisional:
             return True
         if part.provisional or part.cursor is None or part.base is None:
@@ -433,7 +437,7 @@ class Taker:
                 element.state = self.commits.merger.of_part(made, part, detector)
                 element.increment = Increment()
             elif part.base is not None:
-                element.packed = self.store.states.get(part.base)
+                element.packed = self.commits.figure_of(plot, part.base)
         return counting
 
     def _leg(self, counting: Counted) -> Count:
@@ -451,7 +455,18 @@ class Taker:
             {e.name: e.packed for e in going if e.packed is not None},
             None if counting.scan is None else counting.scan_json,
             self.settings.ingest.commit_s,
+            self._window(counting.file),
         )
+
+    def _window(self, file: DataFile) -> tuple[float, float] | None:
+        """From when on its rows are in the window of the run, and how long a slice is; None when they cannot be in it."""
+        window_s = self.settings.ingest.window_s
+        if not window_s or file.run_id is None:
+            return None
+        with self.store.read() as tx:
+            run = runs.by_id(tx, file.run_id)
+        begin = (run.end or 0.0) - window_s
+        return None if run.closed or file.mtime_ns / 1e9 < begin else (begin, slice_s(window_s))
 
     def _take_in(self, counting: Counted, tally: Tally) -> None:
         """Adds what a worker counted to the pass."""
@@ -461,6 +476,7 @@ class Taker:
         reading.damaged = reading.damaged or tally.damaged
         reading.faults = join_faults(reading.faults, tally.faults)
         reading.legs += 1
+        reading.span = tally.span
         if counting.scan is not None and tally.scan is not None:
             counting.scan = scan_of(tally.scan)
         self._deaths.pop(counting.file.id, None)
@@ -611,6 +627,14 @@ class Taker:
                 self._put(file, state=state, next_look=look, **said)
             except StatesDropped:
                 self._recount_run(file)
+
+
+def _has_all(part: Part, look: Look) -> bool:
+    """Whether nothing is new for a part."""
+    if part.cursor is None:
+        return False
+    there = Cursor.from_json(part.cursor)
+    return (there.message if look.format == "raw" else there.row) >= look.length
 
 
 def _stamp(file: DataFile) -> tuple[int, int, float]:

@@ -125,6 +125,8 @@ class Portion:
     broken: str = ""
     unavailable: str = ""
     traceback: str = ""
+    added: dict[str, np.ndarray] | None = None
+    """What these rows add, where `arrays` do not say it and the window of the run is wanted."""
     blocks: int = 0
     packets: int = 0
     seconds: float = 0.0
@@ -143,6 +145,8 @@ class Tally:
     faults: tuple[str, ...]
     scan: dict | None
     portions: tuple[Portion, ...]
+    span: tuple[float, float] | None = None
+    """First and last second of the packets [s since 1970]."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,8 @@ class Count:
     figures: Mapping[str, bytes] = field(default_factory=dict)
     scan: dict | None = None
     for_s: float = 2.0
+    window: tuple[float, float] | None = None
+    """From when on the rows are in the window of the run [s since 1970], and into how long slices that is cut [s]."""
 
     def run(self, bench: Bench) -> Tally | Refusal | Changed:
         path = Path(self.path)
@@ -196,18 +202,26 @@ class Count:
             self._restore(element, reader.detector)
         scan = scan_of(self.scan) if self.scan is not None else None
         until, ended = time.monotonic() + self.for_s, True
+        span: tuple[float, float] | None = None
         for packets in reader.blocks(Cursor.from_json(self.cursor)):
             if scan is not None:
                 scan.feed(packets)
             feed(elements, packets)
-            if time.monotonic() >= until:
+            if self.window is not None:
+                span = _longer(span, packets)
+            if time.monotonic() >= until or self._is_a_slice(span):
                 ended = False
                 break
         portions = tuple(_portion(element) for element in elements)
         closed = reader.closed_by_writer
         return Tally(
             reader.cursor.to_json(), ended, closed, reader.stopped, reader.partial, tuple(reader.faults),
-            asdict(scan) if scan is not None else None, portions,
+            asdict(scan) if scan is not None else None, portions, span,
+        )  # fmt: skip
+
+    def _is_a_slice(self, span: tuple[float, float] | None) -> bool:
+        return span is not None and self.window is not None and (
+            span[1] >= self.window[0] and span[1] - span[0] >= self.window[1]
         )  # fmt: skip
 
     def _restore(self, element: Element, detector: Any) -> None:
@@ -222,6 +236,8 @@ class Count:
             element.state.load_arrays(self.states[element.name])
         elif element.name in self.goes_on:
             element.increment = Increment()
+        if self.window is not None and element.state is not None and element.increment is None:
+            element.added = Increment()
 
 
 def _portion(element: Element) -> Portion:
@@ -241,9 +257,10 @@ def _portion(element: Element) -> Portion:
             **cost,
         )
     assert element.state is not None
-    added = element.increment
-    arrays = element.state.to_arrays() if added is None else added.to_arrays()
-    return Portion(element.name, arrays, added is None, **cost)
+    if element.increment is not None:
+        return Portion(element.name, element.increment.to_arrays(), False, **cost)
+    added = None if element.added is None else element.added.to_arrays()
+    return Portion(element.name, element.state.to_arrays(), True, added=added, **cost)
 
 
 def take_over(element: Element, portion: Portion, detector: Detector | None) -> None:
@@ -251,6 +268,8 @@ def take_over(element: Element, portion: Portion, detector: Detector | None) -> 
     element.blocks += portion.blocks
     element.packets += portion.packets
     element.seconds += portion.seconds
+    added = portion.added if portion.whole else portion.arrays
+    element.added = None if added is None else Increment.from_arrays(added)
     if portion.broken or portion.unavailable:
         element.state, element.packed = None, None
         element.broken, element.unavailable = portion.broken, portion.unavailable
@@ -267,6 +286,16 @@ def take_over(element: Element, portion: Portion, detector: Detector | None) -> 
         element.state.add(added)
         if element.increment is not None:
             element.increment.collect(added)
+
+
+def _longer(span: tuple[float, float] | None, packets: Any) -> tuple[float, float] | None:
+    """First and last second of the packets so far, of those that have a time."""
+    times = packets["unix_time"]
+    known = times[times >= 0]
+    if not len(known):
+        return span
+    first, last = float(known.min()), float(known.max())
+    return (first, last) if span is None else (min(first, span[0]), max(last, span[1]))
 
 
 def scan_of(data: Mapping[str, Any]) -> Scan:

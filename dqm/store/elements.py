@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -62,3 +63,9 @@ def save(tx: Connection, element: Element) -> Element:
             raise Overtaken(f"{element.run_key}/{element.plot}")
     notices.post(tx, "element", f"{element.run_key}/{element.plot}", values["version"])
     return replace(element, version=element.version + 1)
+
+
+def of_plot(tx: Connection, run_ids: Collection[int], plot: str) -> dict[int, Element]:
+    """The elements of one plot in several runs, by id of the run."""
+    wanted = _SELECT.where(elements.c.plot == plot, elements.c.run_id.in_(list(run_ids)))
+    return {row.run_id: _element(row) for row in tx.execute(wanted)}

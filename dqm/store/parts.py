@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from dqm.records import COUNTED, DROPPED, FINISHED, ElementState, FileState, Part
+from dqm.store import slices
 from dqm.store.rows import upsert
 from dqm.store.tables import elements, files, parts
 
@@ -128,6 +129,7 @@ def last_of_run(tx: Connection, run_id: int, plot: str) -> Part | None:
 
 def forget(tx: Connection, file_id: int) -> None:
     """Nothing of the file is counted any more."""
+    slices.forget(tx, file_id)
     tx.execute(parts.delete().where(parts.c.file_id == file_id))
 
 
@@ -147,7 +149,7 @@ def addresses(tx: Connection) -> set[str]:
     # where there is no base there are no deltas
     for row in tx.execute(sa.select(parts.c.base, parts.c.deltas).where(parts.c.base.is_not(None))):
         named.update(row.deltas, [row.base])
-    return named
+    return named | slices.addresses(tx)
 
 
 def lacking(tx: Connection, plot: str, plot_version: int, limit: int = 1) -> list[int]:

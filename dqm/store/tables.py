@@ -141,6 +141,31 @@ parts = sa.Table(
     ),
 )
 
+# what some seconds of a file added to the plots, for as long as they are in the window of their run
+slices = sa.Table(
+    "slices",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("file_id", sa.ForeignKey("files.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+    sa.Column("plots", Json, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+)
+
+# channels that somebody looked at a run without
+masks = sa.Table(
+    "masks",
+    metadata,
+    sa.Column("address", sa.Text, primary_key=True),
+    # the disabled-channel JSON
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("channels", sa.Integer, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("created", Time, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False, server_default=""),
+)
+
 # one plot of one run
 elements = sa.Table(
     "elements",

@@ -22,7 +22,7 @@ class Description:
     title: str
     level: str
     kind: str
-    """``mergeable`` or ``simple``."""
+    """``mergeable``, ``simple`` or ``predecessor``."""
     version: int
     source: str
     fields: tuple[str, ...]
@@ -54,7 +54,7 @@ def describe(found: Found) -> Description:
     """The description of a plot; its trends are those of an empty state (none when that raises: the test says so)."""
     plot = found.plot
     trends = {name: trend.unit for name, trend in _trends(found).items()}
-    kind = "mergeable" if issubclass(plot, MergeablePlot) else "simple"
+    kind = "mergeable" if issubclass(plot, MergeablePlot) else "predecessor" if plot.private_memory else "simple"
     return Description(found.name, plot.title, plot.level, kind, plot.version, found.source, tuple(plot.fields), trends)
 
 

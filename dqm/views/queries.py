@@ -28,6 +28,7 @@ from dqm.records import (
 )
 from dqm.store import StoreProblem, database, elements, files, notices, plugins, rollups, runs, trends, watchers
 from dqm.store.runs import Search
+from dqm.views.elements import does_without
 from dqm.views.file_page import ALIVE_S
 from dqm.views.plot_list import PlotList, plot_list
 from dqm.views.site import Site
@@ -162,21 +163,26 @@ class Mark:
     tag: str
 
 
-def figure_mark(site: Site, run_key: str, plot: str, zone: str) -> Mark | None:
+def figure_mark(site: Site, run_key: str, plot: str, zone: str, window: bool = False, mask: str = "") -> Mark | None:
     """The mark of the figure that would be drawn now; None when there would be none. Worked out once for each notice."""
     registry = site.registry  # before the generation: it may change it
-    return site.known((run_key, plot, zone, site.generation), lambda tx: _mark(tx, site, registry, run_key, plot, zone))
+    asked = (run_key, plot, zone, window, mask)
+    return site.known((*asked, site.generation), lambda tx: _mark(tx, site, registry, *asked))
 
 
-def _mark(tx: Connection, site: Site, registry: Registry, run_key: str, plot: str, zone: str) -> Mark | None:
+def _mark(
+    tx: Connection, site: Site, registry: Registry, run_key: str, plot: str, zone: str, window: bool, mask: str
+) -> Mark | None:
     run = runs.get(tx, run_key)
     element = elements.get(tx, run.id, plot) if run else None
     found = registry.plots.get(plot)
     if element is None or found is None or element.state is not ElementState.OK:
         return None
+    if mask and not does_without(found):  # it may be counted anew, of which no notice tells
+        return None
     # `updated` too: another database may have the same run with the same version
     parts = (element.run_id, plot, element.version, element.updated, element.plot_version)
-    text = repr((run_key, *parts, zone, found.source, site.generation))
+    text = repr((run_key, *parts, zone, window, mask, found.source, site.generation))
     return Mark(element.version, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24])
 
 

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
 
+from dqm.masks import NOTHING, Mask
 from dqm.records import Element, ElementState, FileState, Plugin, Run, TrendValue
 from dqm.store import elements, files, plugins, runs
+from dqm.views import masks
+from dqm.views.elements import (
+    NO_SUMS,
+    NOT_THE_SAME,
+    Window,
+    does_without,
+    no_window,
+    recounted,
+    recounted_trends,
+    trends_without,
+    window_of,
+    window_trends,
+)
 from dqm.views.live import run_state
+from dqm.views.mask_changes import strangers_words, unknown
+from dqm.views.recounts import Recount, can_recount
 from dqm.views.site import Site
 from dqm.views.verdicts import NOTEWORTHY, ORDER, amount, beyond, limits_words, named_amount, state_of, trend_words
-from plots.discovery import Broken, Registry
+from plots.base import Plot
+from plots.discovery import Broken, Found, Registry
 
 LATEST = "latest"
+NOT_IN_WINDOW = "the last minutes alone are not counted anew"
 GROUPS = ("Rates", "Data quality", "Charge", "Light", "Timing")
 """In this order; other groups follow by name, and "Other" is the last."""
 OTHER = "Other"
@@ -39,6 +57,19 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Without:
+    """How a plot stands to the channels that are left out."""
+
+    masked: bool
+    words: str
+    """Why it is not masked; of a masked one what is special."""
+    mark: str = ""
+    """Changes when it was counted anew."""
+    coming: bool = False
+    """Whether it is being counted anew."""
+
+
+@dataclass(frozen=True)
 class Tile:
     """A plot of a run."""
 
@@ -56,6 +87,12 @@ class Tile:
     provisional: bool
     mergeable: bool
     log_switch: bool
+    behind: bool = False
+    """Whether it says which packets are behind a bin of it."""
+    at_once: bool = False
+    """Whether it follows a mask at once, from its sums."""
+    without: Without | None = None
+    """How it stands to the mask of the page; None where nothing is left out."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +127,25 @@ class RunPage:
     """Titles of plots that are not counted for this run (yet)."""
     broken: tuple[Broken, ...]
     """Plug-ins that cannot be used."""
+    window_s: float = 0.0
+    """Length of the window that is kept of runs [s]; 0: none."""
+    in_window: bool = False
+    """Whether all that is shown is of the window."""
+    window: tuple[float, float] | None = None
+    """From when to when the window is [s since 1970]; None when there is none (any more)."""
+    mask: Mask = NOTHING
+    """The channels that are left out."""
+    mask_said: str = ""
+    """What is wrong with the mask that was asked for."""
+    mask_key: str = ""
+    """As it was asked for."""
 
 
-def run_page(site: Site, key: str, now: float | None = None) -> RunPage | None:
-    """The page of a run (``latest``: of the newest); None when there is no such run."""
+def run_page(site: Site, key: str, now: float | None = None, in_window: bool = False, mask: str = "") -> RunPage | None:
+    """The page of a run (``latest``: of the newest), or of its window; None when there is no such run.
+
+    With `mask` (an address) without the channels of that mask, where this can be told.
+    """
     registry = site.registry
     with site.store.read() as tx:
         latest = runs.latest(tx)
@@ -104,9 +156,18 @@ def run_page(site: Site, key: str, now: float | None = None) -> RunPage | None:
         found = elements.of_run(tx, run.id)
         known = {plugin.name: plugin for plugin in plugins.listed(tx)}
         unread = unread_of(tx, run)
+        window = window_of(site, tx, run) if in_window else None
+    chosen = (masks.find(site, mask) if mask else None) or NOTHING
+    without: dict[str, Without] = {}
+    if chosen:
+        without, masked = _masked(site, run, found, window, in_window, chosen)
+    if in_window:
+        found = {plot: _in_window(site, run, element, window) for plot, element in found.items()}
+    if chosen:
+        found |= {plot: replace(found[plot], trends=trends) for plot, trends in masked.items()}
     newest = latest is not None and latest.id == run.id
     share = share_of_files(run, unread)
-    tiles = [_tile(element, registry, known, run, share) for element in found.values()]
+    tiles = [_tile(element, registry, known, run, share, without.get(plot)) for plot, element in found.items()]
     shown = [tile for tile in tiles if tile.plot in registry.plots or tile.plot in known]
     return RunPage(
         run=run,
@@ -120,7 +181,62 @@ def run_page(site: Site, key: str, now: float | None = None) -> RunPage | None:
         numbers=numbers_of({tile.plot: tile.title for tile in shown}, found),
         missing=tuple(sorted(it.plot.title for name, it in registry.plots.items() if name not in found)),
         broken=tuple(registry.broken),
+        window_s=site.settings.ingest.window_s,
+        in_window=in_window,
+        window=(window.since, window.until) if window else None,
+        mask=chosen,
+        mask_said=_said_of(site, run, found, mask, chosen),
+        mask_key=mask,
     )
+
+
+def _said_of(site: Site, run: Run, found: Mapping[str, Element], address: str, mask: Mask) -> str:
+    if address and not mask:
+        return f"{masks.unknown_words(address)} Nothing is left out."
+    strangers = unknown(site, run, found, mask) if mask else NOTHING
+    return strangers_words(strangers) if strangers else ""
+
+
+def _counted_anew(site: Site, element: Element, again: Recount, done: bool) -> Without:
+    """How a plot stands to a mask that its sums cannot follow."""
+    found = site.registry.plots.get(element.plot)
+    if found is not None and does_without(found):
+        return Without(False, can_recount(site, element, True) or NOT_THE_SAME)
+    made = again.plots.get(element.plot, {})
+    growing = f"; {again.growing} more when done" if again.growing else ""
+    if done:
+        of = "the newest file" if made["kind"] == "figure" else f"{again.files} file{'s' if again.files != 1 else ''}"
+        words = f"counted anew from {of}{growing}{'; ' if again.coming else ''}{again.coming}"
+        return Without(True, words, again.mark, bool(again.coming))
+    why = can_recount(site, element)
+    if not why and made.get("why"):
+        return Without(False, str(made["why"]))
+    return Without(False, why or again.coming or again.cannot or NO_SUMS, coming=bool(again.coming and not why))
+
+
+def _masked(
+    site: Site, run: Run, found: Mapping[str, Element], window: Window | None, in_window: bool, mask: Mask
+) -> tuple[dict[str, Without], dict[str, dict[str, TrendValue]]]:
+    """How each plot stands to a mask, and the numbers of those that follow it."""
+    without: dict[str, Without] = {}
+    masked: dict[str, dict[str, TrendValue]] = {}
+    again = recounted(site, run, mask, ask=True) if not in_window else Recount(cannot=NOT_IN_WINDOW)
+    for plot, element in found.items():
+        if in_window and no_window(element, run, window):
+            continue  # there is nothing to leave them out of
+        trends = trends_without(site, run, element, window, mask) if not in_window or window else None
+        without[plot] = Without(True, "")
+        if trends is None:
+            trends = recounted_trends(site, element, again)
+            without[plot] = _counted_anew(site, element, again, trends is not None)
+        if trends is not None:
+            masked[plot] = trends
+    return without, masked
+
+
+def _in_window(site: Site, run: Run, element: Element, window: Window | None) -> Element:
+    """An element with the numbers of the window."""
+    return replace(element, trends=window_trends(site, run, element, window) if window else {})
 
 
 def unread_of(tx: Connection, run: Run) -> Unread:
@@ -137,7 +253,9 @@ def share_of_files(run: Run, unread: Unread) -> float:
     return run.files / known if known else 0.0
 
 
-def _tile(element: Element, registry: Registry, known: Mapping[str, Plugin], run: Run, share: float) -> Tile:
+def _tile(
+    element: Element, registry: Registry, known: Mapping[str, Plugin], run: Run, share: float, without: Without | None
+) -> Tile:
     found = registry.plots.get(element.plot)
     row = known.get(element.plot)
     title = found.plot.title if found else row.title if row and row.title else element.plot
@@ -158,7 +276,15 @@ def _tile(element: Element, registry: Registry, known: Mapping[str, Plugin], run
         provisional=element.provisional,
         mergeable=element.mergeable,
         log_switch=bool(found and found.plot.log_switch),
+        behind=can_tell(found),
+        at_once=bool(found and does_without(found)),
+        without=without,
     )
+
+
+def can_tell(found: Found | None) -> bool:
+    """Whether a plot says which rows are behind its bins: built-in ones that define it."""
+    return found is not None and not found.digest and found.plot.rows_behind is not Plot.rows_behind
 
 
 def in_order(tiles: Iterable[Tile]) -> list[Tile]:
@@ -215,9 +341,9 @@ class PlotPage:
     numbers: tuple[Number, ...]
 
 
-def plot_page(site: Site, key: str, plot: str) -> PlotPage | RunPage | None:
+def plot_page(site: Site, key: str, plot: str, in_window: bool = False, mask: str = "") -> PlotPage | RunPage | None:
     """An enlarged plot; the page of its run when the run has no such plot; None when there is no such run."""
-    page = run_page(site, key)
+    page = run_page(site, key, in_window=in_window, mask=mask)
     if page is None:
         return None
     tiles = page.tiles

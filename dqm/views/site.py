@@ -24,6 +24,13 @@ PATIENCE_S = 2.0
 """How long a page may wait for a plug-in that another request imports."""
 KNOWN_MOST = 2_000
 RECENT_BYTES = 32 * 2**20
+MAPS_BYTES = 64 * 2**20
+"""Of maps of pixels: one of 337,600 takes 12 MB."""
+READERS = 2
+STATES_BYTES = 64 * 2**20
+"""Of states of runs that are being looked at without some channels: 1,000,000 pixels with three sums take 24 MB."""
+MASKED_MOST = 1_000_000
+"""Channels of all masks that are kept at hand."""
 T = TypeVar("T")
 
 
@@ -46,6 +53,21 @@ class Site:
     )
     """Figures that were asked for last, by their tag; only with `recent_lock`."""
     recent_lock: threading.Lock = field(default_factory=threading.Lock)
+    maps: LRUCache[Hashable, Any] = field(
+        default_factory=lambda: LRUCache(MAPS_BYTES, getsizeof=lambda kept: kept.size)
+    )
+    """Maps of pixels that were asked for last; only with `recent_lock`."""
+    reading: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(READERS))
+    """To be held while files are read for a page: the disks are for ingest first."""
+    states: LRUCache[Hashable, Any] = field(
+        default_factory=lambda: LRUCache(STATES_BYTES, getsizeof=lambda state: state.size)
+    )
+    """States of runs that masks are tried on; only with `states_lock`."""
+    states_lock: threading.Lock = field(default_factory=threading.Lock)
+    counting: threading.Lock = field(default_factory=threading.Lock)
+    """Held while files are counted anew without the channels of a mask."""
+    masks: LRUCache[str, Any] = field(default_factory=lambda: LRUCache(MASKED_MOST, getsizeof=lambda mask: len(mask)))
+    """Masks by address, which never change; only with `states_lock`."""
     told: Callable[[], int | None] = lambda: None
     """The newest notice that was told to all who listen here; None while nobody does."""
     _known: dict[Hashable, Any] = field(default_factory=dict)
@@ -123,4 +145,4 @@ def open_site(settings: Settings, store: Store) -> Site:
     """The site over a store; its cache lies in the data directory (on a local disk: it is SQLite)."""
     directory = Path(settings.data.directory) / "cache"
     cache = diskcache.Cache(str(directory), size_limit=settings.retention.figures_mb * 2**20)
-    return Site(settings, store, cache, Shelf(settings.plots.paths, Limits.of(settings.plots)))
+    return Site(settings, store, cache, Shelf(settings.plots.paths, Limits.of(settings.plots), settings.plots))

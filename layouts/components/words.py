@@ -44,6 +44,11 @@ def moment(unix: float | None, *, unknown: str = "–") -> html.Time | html.Span
     return html.Time(className="moment", **_unix(unix))
 
 
+def exact_moment(unix: float | None, *, unknown: str = "–") -> html.Time | html.Span:
+    """A time to the second, whatever the day."""
+    return html.Span(unknown) if unix is None else html.Time(className="moment exact", **_unix(unix))
+
+
 def age(unix: float | None, *, unknown: str = "never", ago: bool = True) -> html.Time | html.Span:
     """How long ago (``4 s ago``, without `ago` ``4 s``), kept up to date by the browser."""
     if unix is None:

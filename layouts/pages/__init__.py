@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from layouts.pages import account, audit, board, files, monitor, people, plot, plots, run, runs, trends
+from layouts.pages import (
+    account,
+    audit,
+    board,
+    channel,
+    files,
+    level,
+    monitor,
+    people,
+    plot,
+    plots,
+    rows,
+    run,
+    runs,
+    trends,
+)
 from layouts.pages.page import Page
 
 PAGES: tuple[Page, ...] = (
@@ -17,4 +32,7 @@ PAGES: tuple[Page, ...] = (
     account.PAGE,
     run.PAGE,
     plot.PAGE,
+    *level.PAGES,
+    channel.PAGE,
+    rows.PAGE,
 )

@@ -25,8 +25,19 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dqm.formats.beside import Beside
 from plots.base import MergeablePlot, Plot, State, Trend, check_figure, load_figure
 from plots.isolation.loading import fault_of, import_file, plots_in
+from plots.isolation.predecessor import (
+    COPIED,
+    Memory,
+    Predecessor,
+    adapted,
+    copied,
+    fault_of_old,
+    predecessors_in,
+    takes_a_file,
+)
 from plots.isolation.wire import Packets, pack_leaves, packets_of, receive_request, send_answer
 from plots.state import WrongState, _check_hist, _leaves
 
@@ -61,6 +72,8 @@ class Child:
         self.objects: dict[int, Plot] = {}
         self.figures: dict[int, Any] = {}
         self.detectors: dict[str, Any] = {}
+        self.beside = Beside()
+        self.last_copy: tuple[Any, Any] = (None, None)
         self.maps: dict[int, mmap.mmap] = {}
         self.stray = 0.0
         """CPU seconds that threads used between calls."""
@@ -116,6 +129,8 @@ class Child:
         if "detector" in request:
             detector = request["detector"]
             self.detectors = {detector.geometry_id: detector}
+        if "beside" in request:
+            self.beside = request["beside"]
 
     # -- verbs ----------------------------------------------------------------------------------------------------
 
@@ -137,8 +152,21 @@ class Child:
             raise
         except BaseException as error:
             return {"name": name, "error": _told(error)}
-        found = list(plots_in(loaded)) if isinstance(loaded, ModuleType) else [loaded]
-        return {"name": name, "plots": [self._described(plot) for plot in found]}
+        if not isinstance(loaded, ModuleType):
+            old = {getattr(loaded, "__name__", name): loaded} if takes_a_file(loaded) else {}
+            return {"name": name, "plots": self._old(old) or [self._described(loaded)]}
+        found = [self._described(plot) for plot in plots_in(loaded) if not takes_a_file(plot)]
+        return {"name": name, "plots": found + self._old(predecessors_in(loaded))}
+
+    def _old(self, found: dict[str, type]) -> list[dict[str, Any]]:
+        """Plots of larpix-monitor, described."""
+        faults = {name: fault for name, plot in found.items() if (fault := fault_of_old(plot))}
+        return [
+            {"name": _clean(name, 200), "fault": _clean(faults[name], 1000)}
+            if name in faults
+            else self._described(adapted(name, plot)) | {"predecessor": True}
+            for name, plot in found.items()
+        ]
 
     def _described(self, plot: Any) -> dict[str, Any]:
         if not (isinstance(plot, type) and issubclass(plot, Plot)):
@@ -164,7 +192,11 @@ class Child:
 
     def _new(self, request: dict[str, Any]) -> Answer:
         """The figure that a simple plot begins with, kept here."""
-        figure = self._object(request).new_figure()
+        made = self._object(request)
+        if isinstance(made, Predecessor):
+            self.figures[request["figure"]] = made.begin()
+            return {}, []
+        figure = made.new_figure()
         check_figure(figure)
         self.figures[request["figure"]] = figure
         return {}, []
@@ -172,6 +204,14 @@ class Child:
     def _step(self, request: dict[str, Any]) -> Answer:
         """New packets for a simple plot, whose figure is here or comes with the request."""
         made, number = self._object(request), request["figure"]
+        if isinstance(made, Predecessor):
+            if "content" in request:
+                self.figures[number] = made.resume(json.loads(request["content"]))
+            packets = self._packets(request)
+            packets.beside = (lambda: self.beside) if request["in_file"] else None
+            packets.once(COPIED, lambda: self._copied(request, packets))
+            made(packets, self.figures[number])
+            return {}, []
         if "content" in request:
             self.figures[number] = load_figure(json.loads(request["content"]))
         figure = self.figures[number]
@@ -181,8 +221,21 @@ class Child:
         self.figures[number] = figure
         return {}, []
 
+    def _copied(self, request: dict[str, Any], packets: Packets) -> Any:
+        """The rows of a block, copied once for all plots of larpix-monitor that get it one after the other."""
+        block = request["block"]
+        key = (self.beside.number, *(block.get(part) for part in ("first_row", "length", "sheet", "inline")))
+        if not request["in_file"] or "columns" in block or self.last_copy[0] != key:
+            self.last_copy = (key if request["in_file"] else None, copied(packets))
+        return self.last_copy[1]
+
     def _fetch(self, request: dict[str, Any]) -> Answer:
-        return self._shown(self.figures[request["figure"]])
+        figure = self.figures[request["figure"]]
+        if isinstance(figure, Memory):
+            made = self._object(request)
+            assert isinstance(made, Predecessor)
+            figure = made.show(figure)
+        return self._shown(figure)
 
     def _draw(self, request: dict[str, Any]) -> Answer:
         made = self._object(request)

@@ -10,8 +10,10 @@ import queue
 import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -25,8 +27,12 @@ from plots.isolation import limits as say
 from plots.isolation.limits import Limits
 from plots.isolation.wire import ANSWER, MAGIC, MAX_HEADER, send_request
 
-PASSED_ON = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "MPLCONFIGDIR")
-"""What a plug-in gets of the environment; LC_* too. Nothing else: addresses of databases and secrets are in the rest."""
+PASSED_ON = (
+    "PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "MPLCONFIGDIR",
+    "PIXEL_GEOMETRY_PATH",
+)  # fmt: skip
+"""What a plug-in gets of the environment; LC_* too. Nothing else: addresses of databases and secrets are in the rest.
+The last one tells plots of larpix-monitor where their geometry is."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 MARK = "LARBOARD_PLUGIN_PROCESS"
 BASE_START_S = 60.0
@@ -52,6 +58,7 @@ class Child:
         self.sheets: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self.sent_sheets: set[int] = set()
         self.geometry: str | None = None
+        self.beside: int | None = None
         self.used = time.monotonic()
         self._mark = uuid.uuid4().hex
         self._printed = 0
@@ -236,7 +243,23 @@ class Child:
 def _environment(mark: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("LC_")}
     path = os.pathsep.join(os.path.abspath(entry) for entry in dict.fromkeys(sys.path))  # noqa: PTH100
-    return kept | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", MARK: mark}
+    own = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg", MARK: mark}
+    return _with_home_of_matplotlib(kept) | dict.fromkeys(ONE_THREAD, "1") | own
+
+
+def _with_home_of_matplotlib(environment: dict[str, str]) -> dict[str, str]:
+    """With a folder for what matplotlib keeps, where the home cannot be written: else it makes one at each start."""
+    home = environment.get("HOME", "/nonexistent")
+    if "MPLCONFIGDIR" in environment or (Path(home).is_dir() and os.access(home, os.W_OK)):
+        return environment
+    folder = Path(tempfile.gettempdir()) / f"larboard-matplotlib-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        info = folder.lstat()
+        # it has settings in it: only one that is ours is used
+        if stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o022:
+            return environment | {"MPLCONFIGDIR": str(folder)}
+    return environment
 
 
 def _kill_marked(mark: str) -> None:

@@ -62,6 +62,8 @@ class Plugin:
         self._rests: dict[str, tuple[float, str]] = {}
         self.lives = 0
         """How many processes were started: what is remembered of an earlier one is lost."""
+        self.renamed: dict[str, type[Plot]] = {}
+        """Plots by the names that they go by here, where those are not their own."""
         _plugins.add(self)
         host.keeper.looked_after.add(self)
         self._end = weakref.finalize(self, _close, self.__dict__)
@@ -99,7 +101,7 @@ class Plugin:
     ) -> tuple[dict[str, Any], memoryview]:
         """One call of a plot. Raises what the plug-in raised, or Stopped."""
         self._refuse(plot)
-        request |= {"verb": verb, "plot": plot}
+        request |= {"verb": verb, "plot": request.pop("there", plot)}
         if packets is not None:
             detector = packets.detector
         request["geometry"] = detector.geometry_id if detector is not None else None
@@ -127,6 +129,11 @@ class Plugin:
         posted: Any = None
         if detector is not None and child.geometry != request["geometry"]:
             request["detector"], child.geometry = detector, request["geometry"]
+        if request.pop("with_file", False) and packets is not None:
+            beside = packets.beside() if packets.beside is not None else None
+            request["in_file"] = beside is not None
+            if beside is not None and child.beside != beside.number:
+                request["beside"], child.beside = beside, beside.number
         if packets is not None:
             posted = post(packets)
             request["block"] = posted.request if isinstance(posted, Posted) else posted
@@ -251,7 +258,19 @@ def proxy_class(plugin: Plugin, described: Mapping[str, Any]) -> type[Plot]:
         "__module__": __name__,
     }  # fmt: skip
     plugin.names = (*plugin.names, name)
-    return type(name, (_FarMergeable if mergeable else _FarSimple,), values)
+    kind = _FarMergeable if mergeable else _FarPredecessor if described.get("predecessor") else _FarSimple
+    return type(name, (kind,), values)
+
+
+def renamed(plot: type[Plot], name: str) -> type[Plot]:
+    """The same plot of a plug-in under another name; the same class each time."""
+    assert issubclass(plot, _Far)
+    known = plot.plugin.renamed
+    if name not in known:
+        values = {"there": plot.there or plot.__name__, "__doc__": plot.__doc__, "__module__": __name__}
+        known[name] = type(name, (plot,), values)
+        plot.plugin.names = (*plot.plugin.names, name)
+    return known[name]
 
 
 class _Far(Plot):
@@ -260,13 +279,15 @@ class _Far(Plot):
     plugin: ClassVar[Plugin]
     file: ClassVar[str] = ""
     digest: ClassVar[str] = ""
+    there: ClassVar[str] = ""
+    """Its name in its process, where it is another one here."""
 
     def __init__(self) -> None:
         self._number = next(_numbers)
         weakref.finalize(self, self.plugin.forget, self._number).atexit = False
 
     def _call(self, verb: str, doing: str, **request: Any) -> tuple[dict[str, Any], memoryview]:
-        return self.plugin.call(self.name, verb, doing, object=self._number, **request)
+        return self.plugin.call(self.name, verb, doing, object=self._number, there=self.there or self.name, **request)
 
 
 def _block(packets: Packets) -> str:
@@ -329,6 +350,10 @@ def _json(plot: _Far, content: memoryview, doing: str) -> Any:
 class _FarSimple(_Far):
     """A simple plot: its figure lives in its process, and comes here when somebody looks at it."""
 
+    also: ClassVar[dict[str, Any]] = {}
+    """What a call asks for besides the packets."""
+    showing: ClassVar[str] = "to show its figure"
+
     def new_figure(self) -> go.Figure:
         figure = FarFigure(self)
         self._call("new", "to make its first figure", figure=figure._far_number)
@@ -343,10 +368,18 @@ class _FarSimple(_Far):
         else:
             figure = fig
             figure._here(self.name)
-        self._call("step", _block(packets), packets=packets, figure=figure._far_number, **request)
+        self._call("step", _block(packets), packets=packets, figure=figure._far_number, **request, **self.also)
         figure._far_life = self.plugin.lives
         figure._stale()
         return figure
+
+
+class _FarPredecessor(_FarSimple):
+    """A plot of larpix-monitor: it gets its packets as a file, many at once, the last of them when its figure is wanted."""
+
+    private_memory = True
+    also = {"with_file": True}
+    showing = "to take its packets and draw"
 
 
 class FarFigure(go.Figure):
@@ -388,8 +421,9 @@ class FarFigure(go.Figure):
         if "_data_objs" in self.__dict__ or name.startswith("__") or not name.startswith("_"):
             raise AttributeError(name)
         self._here(self._far_plot.name)
-        _, content = self._far_plot._call("fetch", "to show its figure", figure=self._far_number)
-        found = load_figure(_json(self._far_plot, content, "to show its figure"))
+        showing = self._far_plot.showing
+        _, content = self._far_plot._call("fetch", showing, figure=self._far_number)
+        found = load_figure(_json(self._far_plot, content, showing))
         go.Figure.__init__(self, found)
         return getattr(self, name)
 

@@ -25,7 +25,7 @@ import numpy as np
 from dqm.formats.clock import ClockState
 from dqm.formats.packets import Packets
 from plots.base import HostTrouble
-from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, _arrays_of
+from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, Versions, _arrays_of
 
 MAGIC = b"larb"
 ANSWER = struct.Struct("<4sIQ")
@@ -98,7 +98,7 @@ class Posted:
         rows = np.ascontiguousarray(rows)
         self.request: dict[str, Any] = {
             "dtype": np.lib.format.dtype_to_descr(rows.dtype), "length": len(rows), "first_row": packets.first_row,
-            "clock": clock.before.to_json(),
+            "clock": clock.before.to_json(), "file": packets.file,
         }  # fmt: skip
         if rows.nbytes < INLINE:
             self.request["inline"] = rows.tobytes()
@@ -152,6 +152,10 @@ class LazyClock:
             self._clock = BlockClock(self.rows, ClockState.from_json(self._before))  # type: ignore[assignment]
         return self._clock
 
+    @property
+    def before(self) -> ClockState:
+        return self._ready().before
+
     def unix_time(self) -> np.ndarray:
         return self._ready().unix_time()
 
@@ -168,7 +172,9 @@ def packets_of(request: Mapping[str, Any], maps: Mapping[int, mmap.mmap], detect
     buffer = request["inline"] if "inline" in request else maps[request["sheet"]]
     rows = np.frombuffer(buffer, dtype, request["length"]) if request["length"] else np.zeros(0, dtype)
     clock = LazyClock(rows, request["clock"])
-    return Packets.of_rows(rows, clock, detector, request["first_row"])  # type: ignore[arg-type]
+    packets = Packets.of_rows(rows, clock, detector, request["first_row"])  # type: ignore[arg-type]
+    packets.file = request["file"]
+    return packets
 
 
 # -- requests --------------------------------------------------------------------------------------------------------
@@ -308,6 +314,11 @@ def _is_whole(leaf: Any, limit: int) -> bool:
             same = leaf.keys.shape == leaf.counts.shape and leaf.keys.ndim == 1
             ints = leaf.keys.dtype == leaf.counts.dtype == np.int64
             return bool(same and ints and _ascends(leaf.keys) and (not len(leaf.keys) or leaf.keys[0] >= 0))
+        case Versions():
+            same = leaf.keys.shape == leaf.first.shape == leaf.last.shape == leaf.rows.shape[:1]
+            ints = leaf.keys.dtype == leaf.first.dtype == leaf.last.dtype == np.int64
+            within = same and len(leaf.keys) <= Versions.LIMIT and (not len(leaf.keys) or leaf.keys.min() >= 0)
+            return bool(within and ints and leaf.rows.ndim == 2 and leaf.rows.dtype == np.uint8)
     return True  # a histogram, which has checked itself
 
 

@@ -12,13 +12,24 @@ from flask.testing import FlaskClient
 
 from dqm.api import models
 from dqm.api.routes import ROUTES, Route
+from dqm.detector import demo_detector
+from dqm.masks import read_mask
 from dqm.records import Alarm
 from dqm.store import alarms
 from dqm.views.site import Site
 
 DOCUMENT = Path(__file__).parents[2] / "docs/api.md"
-VALUES = {"run": "7", "plot": "AdcSpectrum", "file": "1", "alarm": "1"}
-EXAMPLES = {"name": "PacketRate.data_rate_hz", "after": "3", "cursor": None}
+ONE_MASK = {"run": "7", "leave_out": {"1-1-11": [0]}}
+VALUES = {
+    "run": "7",
+    "plot": "AdcSpectrum",
+    "file": "1",
+    "alarm": "1",
+    "geometry": demo_detector().geometry_id,
+    "mask": read_mask(ONE_MASK["leave_out"])[0].address,
+}
+BODIES = {"/api/v1/runs/{run}": {"comment": "x"}, "/api/v1/masks": ONE_MASK}
+EXAMPLES = {"name": "PacketRate.data_rate_hz", "after": "3", "cursor": None, "file": "1"}
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +75,9 @@ def address(route: Route) -> str:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_an_answer_is_what_was_promised(route: Route, client: FlaskClient) -> None:
-    body = {"json": {"comment": "x"}} if route.body else {}
+    body = {"json": BODIES[route.path]} if route.body else {}
+    if "{mask}" in route.path:
+        client.post("/api/v1/masks", json=ONE_MASK)
     if route.path.endswith("/release"):
         client.post(address(route).replace("/release", "/ignore"))
     response = client.open(address(route), method=route.method, **body)  # type: ignore[arg-type]
@@ -80,7 +93,7 @@ def test_a_problem_is_one_that_was_promised(route: Route, client: FlaskClient) -
     if "{" in route.path:
         attempts.append((re.sub(r"{(\w+)}", "none-such", route.path), 404))
     for path, status in attempts:
-        response = client.open(path, method=route.method, json={"comment": "x"} if route.body else None)
+        response = client.open(path, method=route.method, json=BODIES.get(route.path) if route.body else None)
         assert response.status_code == status
         assert status in {400, 503, *route.refusals}
         models.ProblemOut.model_validate_json(response.data)

@@ -38,16 +38,20 @@ CALLBACKS = {
     "audit.show_audit": "admin",
     "audit.show_audit_problems": READ,  # words about what was typed, nothing else
     "board.show_board": READ,
+    "channel.show_life": READ,
+    "channel.show_spectrum": READ,
     "files.show_counts": READ,
     "files.show_detail": READ,
     "files.show_problems": READ,
     "files.show_rows": READ,
+    "level.show_level": READ,
     "monitor.show_monitor": READ,
     "people.add_person": "admin",
     "people.change_person": "admin",
     "people.show_people": "admin",
     "plot.show_plot": READ,
     "plots.show_plots": READ,
+    "rows.show_rows_behind": READ,
     "run.show_run": READ,
     "runs.show_problems": READ,
     "runs.show_rows": READ,
@@ -65,12 +69,19 @@ ENDPOINTS = {
     "GET /api/v1/files": READ,
     "GET /api/v1/files/{file}": READ,
     "GET /api/v1/ingest": READ,
+    "GET /api/v1/masks/{mask}": READ,
+    "GET /api/v1/masks/{mask}/csv": READ,
     "GET /api/v1/openapi.json": READ,
     "GET /api/v1/plots": READ,
     "GET /api/v1/runs": READ,
     "GET /api/v1/runs/{run}": READ,
     "GET /api/v1/runs/{run}/elements": READ,
     "GET /api/v1/runs/{run}/elements/{plot}/figure": READ,
+    "GET /api/v1/runs/{run}/pixels": READ,
+    "GET /api/v1/runs/{run}/rows": READ,
+    "GET /api/v1/runs/{run}/rows.csv": READ,
+    "GET /api/v1/runs/{run}/rows.hdf5": READ,
+    "GET /api/v1/geometries/{geometry}/pixels": READ,
     "GET /api/v1/trends": READ,
     "GET /health": ALWAYS,
     "GET /metrics": READ,
@@ -78,6 +89,7 @@ ENDPOINTS = {
     "PATCH /api/v1/runs/{run}": "expert",
     "POST /api/v1/alarms/{alarm}/acknowledge": "shifter",
     "POST /api/v1/files/{file}/retry": "shifter",
+    "POST /api/v1/masks": "shifter",
     "POST /api/v1/files/{file}/ignore": "expert",
     "POST /api/v1/files/{file}/release": "expert",
 }
@@ -100,14 +112,22 @@ PAGES = {
     "POST /sign-in": ALWAYS,
     "POST /sign-out": ALWAYS,
 }
-BODIES: dict[str, Any] = {"PATCH /api/v1/runs/{run}": {"comment": "tried"}}
+BODIES: dict[str, Any] = {
+    "PATCH /api/v1/runs/{run}": {"comment": "tried"},
+    "POST /api/v1/masks": {"run": "7", "chips": ["1-1-11-7"]},
+}
 PARTS = {
-    "run": "7", "alarm": "1", "plot": "AdcSpectrum", "file": "1", "path:path": "runs", "path:filename": "site.css",
+    "run": "7", "alarm": "1", "plot": "AdcSpectrum", "file": "1", "geometry": "none", "mask": "0" * 24,
+    "path:path": "runs", "path:filename": "site.css",
     "string:package_name": "dash", "path:fingerprinted_path": "dcc/dash_core_components.js", "path:rest": "nothing",
 }  # fmt: skip
 VALUES: dict[str, Any] = {
     "plot-shown.data": ["7", "AdcSpectrum"],
     "run-key.data": "7",
+    "channel-asked.data": ["1-5-36-12", "7", 50],
+    "channel-read.n_clicks": 1,
+    "rows-asked.data": ["7", {}],
+    "level-shown.data": ["7", "detector", "", "rate"],
     "file-chosen.data": "1",
     "runs-grid.getRowsRequest": {"startRow": 0, "endRow": 9},
     "files-grid.getRowsRequest": {"startRow": 0, "endRow": 9},
@@ -378,7 +398,8 @@ def with_token(house: House, owner: str, *scopes: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
-    "scopes", [("read",), ("write",), ("read", "write"), ("files:write",), ("runs:write",), ("alarms:write",)]
+    "scopes",
+    [("read",), ("write",), ("read", "write"), ("files:write",), ("runs:write",), ("alarms:write",), ("masks:write",)],
 )
 def test_a_token_does_what_its_scopes_and_its_owner_may(house: House, role: str, scopes: tuple[str, ...]) -> None:
     headers, client = with_token(house, role, *scopes), house.visitors["nobody"]

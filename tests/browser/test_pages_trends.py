@@ -112,6 +112,21 @@ def test_a_click_on_a_point_opens_its_run(page: Page, steady: Served) -> None:
     expect(page).to_have_url(f"{steady.url}/runs/50017")
 
 
+def test_with_shift_a_click_on_a_point_opens_the_packets_of_its_file(page: Page, steady: Served) -> None:
+    page.goto(f"{steady.url}/trends?name={RATE}&since=6h")
+    page.locator(DRAWN).first.wait_for()
+    marker = page.locator("#trend-graph .scatterlayer .trace").nth(1).locator("path.point").bounding_box()
+    assert marker
+    page.mouse.move(marker["x"] + marker["width"] / 2, marker["y"] + marker["height"] / 2)
+    expect(page.locator(".hoverlayer")).to_contain_text("shift-click: its packets")
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    expect(page).to_have_url(re.compile(r"/runs/50017/rows\?file=\d+$"))
+    expect(page.locator("#content")).to_contain_text("is none of those that are counted for run 50017")
+
+
 def test_what_is_shown_is_downloaded_as_csv(page: Page, steady: Served) -> None:
     page.goto(f"{steady.url}/trends?name={RATE}&since=all")
     page.locator(DRAWN).first.wait_for()

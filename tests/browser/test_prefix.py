@@ -17,7 +17,8 @@ from tests.nginx import Proxy, in_front_of
 from tests.services import running
 
 PREFIX = "/larboard"
-PARTS = {"<run>": "7", "<plot>": "AdcSpectrum"}
+PARTS = {"<run>": "7", "<plot>": "AdcSpectrum", "<channel>": "1-1-11-0"}
+PLACES = {"io_group": "1", "tile": "1", "chip": "1-1-11"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def path_of(rule: str) -> str:
+    rule = re.sub(r"(\w+)/<place>", lambda found: f"{found[1]}/{PLACES[found[1]]}", rule)
     return re.sub(r"<\w+>", lambda part: PARTS[part[0]], rule)
 
 
@@ -70,6 +72,7 @@ def test_every_page_works_and_all_its_links_stay_below_the_prefix(behind: Behind
         expect(page.locator("#live")).to_have_text("live")
         page.wait_for_function("() => !document.documentElement.dataset.arriving")
         page.wait_for_function("() => !larboard.figuresToCome()")
+        expect(page.locator(".pixels:not([data-painted])")).to_have_count(0)
         expect(page.locator("#content .failed, #content .not-fetched")).to_have_count(0)
         assert page.evaluate("() => location.pathname").startswith(PREFIX)
         links = page.evaluate("() => [...document.querySelectorAll('a[href]')].map(link => link.getAttribute('href'))")

@@ -123,6 +123,9 @@ def test_the_board_says_what_is_wrong_since_when_and_who_is_called(page: Page, s
     expect(page.locator(".call")).to_contain_text("the charge expert, 555 0100")
     expect(page.locator(".rate .main-svg").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollHeight <= 768"), "all of it above the fold"
+    assert page.locator(".line.unknown a").count() == 2, "what is not known for one reason is one line"
+    page.get_by_text("inside their limits").click()
+    expect(page.locator(".calm a", has_text="Packet rate by type")).to_be_visible()
 
 
 def test_an_empty_store_says_how_to_begin(page: Page, empty_site: Running) -> None:
@@ -430,6 +433,7 @@ def test_a_logarithmic_axis_is_kept(page: Page, site: Running) -> None:
 def test_nothing_is_wider_than_the_window(page: Page, site: Running, path: str, size: tuple[int, int]) -> None:
     page.set_viewport_size({"width": size[0], "height": size[1]})
     opened(page, site, path)
+    page.locator(".figure").first.scroll_into_view_if_needed()
     expect(page.locator(".figure[data-drawn]").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 

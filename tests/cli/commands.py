@@ -13,15 +13,27 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PLOTS = {
+    "AdcMeans",
     "AdcSpectrum",
+    "ChipConfiguration",
+    "ChipRate",
     "FifoFlags",
     "HotPixels",
+    "HydraDelay",
     "IoGroupRate",
+    "LiveSpans",
     "PacketRate",
+    "PacketTypes",
     "ParityErrors",
     "PixelMap",
+    "SilentChannels",
     "SyncDt",
+    "SyncSeries",
     "TileRate",
+    "TriggerCharge",
+    "TriggerIntervals",
+    "TriggerPackets",
+    "UartPhase",
 }
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from dqm.formats import words
 from dqm.formats.columns import PACKET_DTYPE
+from dqm.formats.writers import RawWriter
 from tests.cli.commands import larboard
 
 
@@ -54,6 +56,28 @@ def test_convert_gives_the_packet_file_of_a_raw_file(tmp_path: Path) -> None:
     assert wrong.code == 2
     assert "expected a raw PACMAN file" in wrong.err
     assert sorted(path.name for path in tmp_path.glob("*.h5*")) == ["mine.h5"]
+
+
+def test_convert_reads_the_fifo_counts_when_it_is_told_that_there_are_some(tmp_path: Path) -> None:
+    bits = np.array([(3 << 44) | (0xABC << 32) | (77 << 16)], np.uint64)
+    with RawWriter(tmp_path / "raw.h5") as writer:
+        writer.write([words.message(5, words.data_words(np.ones(1), np.ones(1), bits))], np.array([1]))
+    done = larboard("convert", tmp_path / "raw.h5", tmp_path / "mine.h5", "--fifo-diagnostics")
+    assert (done.code, done.out.split(": ")[1]) == (0, "2 packets\n")
+    with h5py.File(tmp_path / "mine.h5") as file:
+        row = file["packets"][1]
+    names = ("timestamp", "shared_fifo_events", "local_fifo_events", "fifo_diagnostics_enabled")
+    assert [int(row[name]) for name in names] == [77, 0xABC, 3, 1]
+
+
+def test_convert_of_a_file_that_is_being_written_says_so(tmp_path: Path) -> None:
+    words_of = [words.message(5, words.data_words(np.ones(2), np.ones(2), np.ones(2, np.uint64)))]
+    with RawWriter(tmp_path / "raw.h5", swmr=True) as writer:
+        writer.write(words_of, np.array([1]))
+        done = larboard("convert", tmp_path / "raw.h5", tmp_path / "mine.h5")
+    assert done.code == 1
+    assert "3 packets" in done.out
+    assert "is being written: these are the packets that are final so far" in done.err
 
 
 def test_help_lists_the_commands() -> None:

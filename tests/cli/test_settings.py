@@ -30,6 +30,13 @@ from tests.conftest import packets_of
         ("[web]\nproxies = ['proxy.example']", "'proxy.example' is no address or network, expected such as 127.0.0.1"),
         ("[detector]\nname = 5", "setting detector.name: Input should be a valid string, got 5"),
         ("[plots", "larboard.toml"),
+        (
+            "[plots]\npedestal_keys = 'mine'",
+            "setting plots.pedestal_keys: Input should be 'tile', 'io_channel', 'flow'",
+        ),
+        ("[plots]\nv_ref_mv = 400", "v_ref_mv is 400, expected more than v_cm_mv, which is 478.1"),
+        ("[plots]\ngain_mv_per_ke = 0", "setting plots.gain_mv_per_ke: Input should be greater than 0"),
+        ("[plots]\ntrigger_bit = 8", "setting plots.trigger_bit: Input should be less than or equal to 7"),
         ("[detector]\ndirectories = ['nowhere']", "setting detector.directories: nowhere is not a directory"),
         ("[detector]\nmodules = { 1 = 'nofile.yaml' }", "nofile.yaml (module 1) is not a file"),
     ],
@@ -86,3 +93,19 @@ def test_a_folder_called_geometry_beside_the_data_is_searched(packet_file: Calla
     rows = packets_of(20, io_group=2, io_channel=3, chip_id=12, channel_id=1, valid_parity=1)
     done = larboard("inspect", packet_file(rows, "data/p.h5"), "--json")
     assert done.json[0]["geometry"] == "tiny"
+
+
+def test_a_pedestal_file_that_cannot_be_used_costs_the_charge_alone_and_is_said(good: Path, tmp_path: Path) -> None:
+    """Relative to the settings, as every path in them."""
+    (tmp_path / "larboard.toml").write_text('[plots]\npedestal_file = "ped.json"\n')
+    (tmp_path / "ped.json").write_text('{"4211392": {"pedestal": 733}}')
+    done = larboard("process", good, "--out", "out", "--html", "report.html", cwd=tmp_path)
+    assert done.code == 0
+    sentence = "pedestal file ped.json has no pedestal_mv for key '4211392', got 'pedestal' (plots.pedestal_file)"
+    assert f"NO DATA  TriggerCharge: {sentence}" in done.out
+    others = [line for line in done.out.splitlines() if "NO DATA" in line and "TriggerCharge" not in line]
+    assert all("no known geometry fits" in line for line in others)
+    trends = json.loads((tmp_path / "out" / good.name / "trends.json").read_text())
+    assert trends["TriggerCharge.charge_per_trigger"] == {"value": None, "unit": "ke-", "reason": sentence}
+    assert trends["TriggerPackets.packets_per_trigger"]["value"] is not None
+    assert "pedestal file ped.json has no pedestal_mv" in (tmp_path / "report.html").read_text()

@@ -376,8 +376,8 @@ def test_parameters_that_make_no_shift_are_refused(changes: dict[str, Any], mess
 
 OUTSIDE = (Quality.SUSPECT, Quality.BAD)
 SHOWN_BY = {
-    "noisy link: parity errors": {"invalid_parity_fraction"},
-    "hot pixels": {"hot_pixels", "top_pixel_rate_hz"},
+    "noisy link: parity errors": {"invalid_parity_fraction", "config_rate_hz"},  # a flipped bit makes another type
+    "hot pixels": {"hot_pixels", "top_pixel_rate_hz", "max_chip_rate_hz"},
     "a clock runs 20 ppm fast": {"max_abs_dt_ticks"},
 }
 

@@ -21,6 +21,7 @@ from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter, RawWriter
 from dqm.store import files, notices, runs, trends
 from tests.conftest import packets_of
+from tests.formats.archives import archive_of
 from tests.ingest.watching import SHORT, Site, Writer, age, backlog, take
 from tests.services import until
 from tests.soak.arrivals import WAYS
@@ -88,11 +89,11 @@ def test_a_file_that_grows_is_followed_and_ends_as_if_read_once(site: Site, once
     with open_file(made[0]) as source:
         if raw:
             messages, groups = list(source._messages), source._headers[:]["io_groups"]  # type: ignore[attr-defined]
-            writer: RawWriter | PacketWriter = RawWriter(target, swmr=True)
+            writer: RawWriter | PacketWriter = RawWriter(target, swmr=True, daq_configs=archive_of(made[0]))
             cuts = [0, 3, 40, 41, len(messages)]
         else:
             rows = source._file["packets"][:]
-            writer = PacketWriter(target, swmr=True)
+            writer = PacketWriter(target, swmr=True, daq_configs=archive_of(made[0]))
             cuts = [0, 10, 2000, 2001, len(rows)]
     with writer:
         for first, last in pairwise(cuts):
@@ -121,7 +122,7 @@ def test_a_growing_file_goes_on_after_a_restart_without_counting_twice(site: Sit
     shutil.copy2(made[1], site.root)
     with open_file(made[0]) as source:
         rows = source._file["packets"][:]
-    with PacketWriter(site.root / made[0].name, swmr=True) as writer:
+    with PacketWriter(site.root / made[0].name, swmr=True, daq_configs=archive_of(made[0])) as writer:
         for piece in (rows[:1000], rows[1000:1500], rows[1500:]):
             writer.write(piece.astype(PACKET_DTYPE))
             site.settle(times=1)
@@ -135,7 +136,7 @@ def test_a_file_that_is_appended_to_after_it_was_done_is_counted_once(site: Site
     with open_file(made[0]) as source:
         messages, groups = list(source._messages), source._headers[:]["io_groups"]  # type: ignore[attr-defined]
     target = site.root / made[0].name
-    with RawWriter(target) as writer:
+    with RawWriter(target, daq_configs=archive_of(made[0])) as writer:
         writer.write(messages[:50], groups[:50])
     age(target)
     site.settle()
@@ -348,7 +349,7 @@ def test_a_file_that_is_renamed_before_it_can_be_known_again_is_counted_once(sit
         with open_file(made) as source:
             rows = source._file["packets"][:].astype(PACKET_DTYPE)
         target = site.root / f"now-{made.name}"
-        with PacketWriter(target, swmr=True) as writer:
+        with PacketWriter(target, swmr=True, daq_configs=archive_of(made)) as writer:
             writer.write(rows[:56])
             site.settle(times=1)
             assert site.file(target.name).rows_done == 56
@@ -371,7 +372,7 @@ def test_a_packet_file_that_was_counted_before_it_could_be_known_takes_the_place
     for raw, made in zip(take(site.folder / "raw", packets=False), take(site.folder / "made", raw=False), strict=True):
         with open_file(made) as source:
             rows = source._file["packets"][:].astype(PACKET_DTYPE)
-        with PacketWriter(site.root / made.name, swmr=True) as writer:
+        with PacketWriter(site.root / made.name, swmr=True, daq_configs=archive_of(made)) as writer:
             writer.write(rows[:10])
             site.settle(times=1)
             assert site.file(made.name).counted
@@ -424,7 +425,7 @@ def test_a_growing_file_with_two_names_is_counted_once(site: Site, once: dict) -
     with open_file(made[0]) as source:
         rows = source._file["packets"][:].astype(PACKET_DTYPE)
     target = site.root / made[0].name
-    with PacketWriter(target, swmr=True) as writer:
+    with PacketWriter(target, swmr=True, daq_configs=archive_of(made[0])) as writer:
         (site.root / "other").mkdir()
         os.link(target, site.root / "other" / target.name)
         for piece in (rows[:10], rows[10:2000], rows[2000:]):
@@ -442,7 +443,7 @@ def test_a_file_that_is_renamed_when_it_is_whole_is_counted_to_its_end(site: Sit
     with open_file(made[0]) as source:
         rows = source._file["packets"][:].astype(PACKET_DTYPE)
     target = site.root / made[0].name.replace("packet-", "packet_now-packet-")
-    with PacketWriter(target, swmr=True) as writer:
+    with PacketWriter(target, swmr=True, daq_configs=archive_of(made[0])) as writer:
         writer.write(rows[:1000])
         site.settle(times=1)
         assert site.file(target.name).rows_done == 1000

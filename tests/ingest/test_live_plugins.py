@@ -16,7 +16,8 @@ from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter
 from dqm.records import ElementState
 from dqm.store import runs
-from tests.ingest.watching import Site, take
+from tests.formats.archives import archive_of
+from tests.ingest.watching import Site, age, take
 
 
 def test_a_plug_in_that_comes_late_sees_the_files_that_are_there(tmp_path: Path) -> None:
@@ -106,6 +107,9 @@ def with_sums_of_floats(folder: Path) -> tuple[Site, Path, np.ndarray, dict[str,
     (plugins / "mine.py").write_text(FLOATS)
     once = Site(folder / "once", plugins=[plugins])
     (made,) = take(folder / "made", subrun_s=100, raw=False)
+    with h5py.File(made, "r+") as file:
+        del file["daq_configs"]  # the writers of the tests put none
+    age(made)
     shutil.copy2(made, once.root)
     once.settle()
     with open_file(made) as source:
@@ -204,7 +208,7 @@ def test_a_plug_in_that_comes_while_a_file_grows_changes_nothing_for_the_others(
     shutil.copy2(made[1], site.root)
     with open_file(made[0]) as source:
         rows = source._file["packets"][:].astype(PACKET_DTYPE)
-    with PacketWriter(site.root / made[0].name, swmr=True) as writer:
+    with PacketWriter(site.root / made[0].name, swmr=True, daq_configs=archive_of(made[0])) as writer:
         writer.write(rows[:2000])
         site.settle(times=1)
         (plugins / "mine.py").write_text(COUNTER)

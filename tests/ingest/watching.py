@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,13 @@ from tests.conftest import REPOSITORY
 SHORT = DemoRun(seed=3, duration_s=4, start_unix=1_750_000_000).busier(0.1)
 
 
+FEW = (
+    "AdcSpectrum", "ChipConfiguration", "HotPixels", "PacketRate", "ParityErrors", "PixelMap", "SyncDt", "TileRate",
+    "TriggerPackets",
+)  # fmt: skip
+"""Plots of each kind: by second, by channel, of the geometry, of the file itself, with a memory across packets."""
+
+
 class Clock:
     """Time that passes when it is told to. It begins well after the files of a test are made."""
 
@@ -37,13 +44,31 @@ class Clock:
         return self.now
 
 
+class SomePlots(Shelf):
+    """Of the built-in plots these alone, with all plug-ins: what is the same for every plot is tested with some."""
+
+    def __init__(self, names: Collection[str], *shelf: Any) -> None:
+        super().__init__(*shelf)
+        self.names = names
+
+    def look(self) -> bool:
+        changed = super().look()
+        if changed:
+            found = self.registry.plots.items()
+            self.registry.plots = {
+                name: plot for name, plot in found if plot.source != "built-in" or name in self.names
+            }
+        return changed
+
+
 class Site:
-    """A data root, a store, a watch."""
+    """A data root, a store, a watch. With a few plots of each kind, or with `plots`; None: with all that are built in."""
 
     def __init__(
         self, folder: Path, *, store: Store | None = None, plugins: Iterable[Path] = (),
-        executor: Executor | None = None, **ingest: Any,
+        pedestals: Path | None = None, executor: Executor | None = None, plots: Collection[str] | None = FEW, **ingest: Any,
     ):  # fmt: skip
+        self.plots = plots
         self.folder = folder
         self.root = folder / "data"
         self.root.mkdir(parents=True, exist_ok=True)
@@ -51,7 +76,7 @@ class Site:
         self.settings = Settings(
             data={"directory": folder / "state"},
             ingest={"roots": roots, "watch": "poll", **ingest},
-            plots={"paths": list(plugins)},
+            plots={"paths": list(plugins), "pedestal_file": pedestals},
         )
         self.store = store or open_store(f"sqlite:///{folder}/larboard.sqlite", folder / "states")
         self.clock = Clock()
@@ -62,7 +87,9 @@ class Site:
         """A watch as after a kill and a restart: it knows nothing but the store, and the lease of the old one is over."""
         if isinstance(self.clock, Clock):
             self.clock.now += 20
-        shelf = Shelf(self.settings.plots.paths, Limits.of(self.settings.plots))
+        plots = self.settings.plots
+        given = (plots.paths, Limits.of(plots), plots)
+        shelf = Shelf(*given) if self.plots is None else SomePlots(self.plots, *given)
         return Watch(self.store, self.settings, Sources(), shelf, self.clock, self.executor)
 
     def scan(self) -> None:
@@ -158,8 +185,9 @@ import sys, h5py
 from dqm.formats.writers import PacketWriter
 from dqm.formats import open_file
 with open_file(sys.argv[1]) as source:
-    rows = source._file["packets"][:]
-writer, at = PacketWriter(sys.argv[2], swmr=sys.argv[3] == "swmr"), 0
+    rows, archive = source._file["packets"][:], source._file.get("daq_configs")
+    archive = None if archive is None else archive[:].tobytes()
+writer, at = PacketWriter(sys.argv[2], swmr=sys.argv[3] == "swmr", daq_configs=archive), 0
 for line in sys.stdin:
     verb, _, number = line.strip().partition(" ")
     if verb == "write":

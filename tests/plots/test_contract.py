@@ -161,3 +161,35 @@ def test_a_figure_read_back_has_arrays_again() -> None:
     back = load_figure(json.loads(fig.to_json(engine="orjson")))
     assert back.data[0].z.shape == (2, 3)
     assert back.data[0].z.dtype == np.float32
+
+
+DOES_WITHOUT = {name: plot for name, plot in BUILT_IN.items() if plot.without is not MergeablePlot.without}  # type: ignore[attr-defined]
+
+
+def test_maps_and_rates_of_channels_do_without_some() -> None:
+    assert set(DOES_WITHOUT) == {"PixelMap", "HotPixels", "AdcMeans", "SilentChannels", "ChipRate"}
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_channels_may_be_left_out_of_a_state_as_if_they_had_sent_nothing(
+    rows: np.ndarray, data: st.DataObject
+) -> None:
+    some = rows[:600].copy()
+    strangers = data.draw(st.lists(st.integers(0, len(some) - 1), max_size=20))
+    some["io_channel"][strangers] = 200  # channels that are no pixels
+    seen = contract._channels(some)
+    chosen = data.draw(st.lists(st.sampled_from(seen.tolist()), unique=True))
+    more = data.draw(st.lists(st.integers(0, 2**32 - 1), max_size=5))
+    where = data.draw(st.sampled_from([demo_detector(), None]))
+    for plot in DOES_WITHOUT.values():
+        contract.check_left_out(plot, some, where, np.unique(np.array(chosen + more, np.int64)))
+
+
+def test_a_plot_that_leaves_the_wrong_channels_out_is_caught(rows: np.ndarray) -> None:
+    class Forgetful(DOES_WITHOUT["SilentChannels"]):  # type: ignore[misc, name-defined]
+        def without(self, state: object, left_out: object) -> object:
+            return state
+
+    with pytest.raises(contract.Unmet, match="is not that of the packets without them"):
+        contract.leaves_channels_out(Forgetful, rows, demo_detector())

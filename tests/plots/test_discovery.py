@@ -110,7 +110,7 @@ def test_an_installed_package_brings_plots_by_its_entry_point(tmp_path: Path, mo
 
 def test_selecting_an_unknown_plot_names_the_known_ones_and_why_it_is_broken(tmp_path: Path) -> None:
     registry = found(tmp_path, bad="import no_such_library")
-    with pytest.raises(KeyError, match="no plot named Nothing; known: AdcSpectrum"):
+    with pytest.raises(KeyError, match="no plot named Nothing; known: AdcMeans, AdcSpectrum"):
         registry.select(["Nothing"])
     with pytest.raises(KeyError, match="bad is broken: ModuleNotFoundError"):
         registry.select(["AdcSpectrum", "bad"])

@@ -110,10 +110,14 @@ def test_it_counts_draws_and_reads_what_the_same_plot_does_in_this_process(tmp_p
 
 
 @pytest.mark.parametrize(
-    "name", ["adc_spectrum", "hot_pixels", "io_group_rate", "packet_rate", "pixel_map", "sync_dt", "tile_rate"]
-)
+    "name",
+    [
+        "adc_spectrum", "chip_configuration", "hot_pixels", "io_group_rate", "packet_rate", "pixel_map", "sync_dt",
+        "tile_rate",
+    ],
+)  # fmt: skip
 def test_every_kind_of_leaf_comes_back_bit_for_bit(name: str, tmp_path: Path, rows: np.ndarray) -> None:
-    """Scatter, Series, LiveTime, Extent, KeyedCounts, arrays: all that the built-in plots count with."""
+    """Scatter, Series, LiveTime, Extent, KeyedCounts, Versions, arrays: all that the built-in plots count with."""
     source = (Path(contract.__file__).parent / f"{name}.py").read_text()
     (tmp_path / "far.py").write_text(source)
     far = load_file(tmp_path / "far.py").plots
@@ -121,9 +125,27 @@ def test_every_kind_of_leaf_comes_back_bit_for_bit(name: str, tmp_path: Path, ro
         there, here = found.plot(), discover().plots[found.name].plot()
         assert isinstance(there, MergeablePlot)
         assert isinstance(here, MergeablePlot)
-        for packets in cut(np.tile(rows, 3), [5000], demo_detector()):
+        for packets in contract.blocks_of(np.tile(rows, 3), [5000], demo_detector()):
             one, other = here.start(demo_detector()), here.start(demo_detector())
             assert contract.same_state(one.add(there.count(packets)), other.add(here.count(packets)))
+
+
+def test_a_plug_in_sees_what_the_file_says_about_itself(plugin: Callable[..., Plot], rows: np.ndarray) -> None:
+    text = """
+import numpy as np
+from plots.base import MergeablePlot
+class Mine(MergeablePlot):
+    title = "mine"
+    def count(self, packets):
+        return {{"chips": np.array([len(packets.file.configuration) if packets.file else 0, packets.file is not None])}}
+    def draw(self, state, fig): fig.add_bar(y=state["chips"])
+"""
+    plot = plugin(text)
+    assert isinstance(plot, MergeablePlot)
+    state = plot.start()
+    for packets in contract.blocks_of(rows, [1000, 0, 1000], None):
+        state.add(plot.count(packets))
+    assert state["chips"].tolist() == [len(contract.some_file(rows).configuration), 1]
 
 
 def test_histograms_come_back_too(plugin: Callable[..., Plot], rows: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dqm.formats.packets import cut
-from plots.base import Extent, KeyedCounts, LiveTime, Scatter, Series, State, WrongState, tally
+from plots.base import Extent, KeyedCounts, LiveTime, Scatter, Series, State, Versions, WrongState, tally
 from tests.conftest import packets_of
 
 SECOND = 10_000_000
@@ -32,6 +32,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Series, "LIMIT", 8)
     monkeypatch.setattr(LiveTime, "LIMIT", 6)
     monkeypatch.setattr(KeyedCounts, "LIMIT", 5)
+    monkeypatch.setattr(Versions, "LIMIT", 5)
 
 
 times = st.lists(st.integers(0, 60) | st.integers(0, 2**33), max_size=40).map(lambda x: np.array(x, np.int64))
@@ -134,6 +135,36 @@ def test_keyed_counts_keep_the_smallest_keys_exactly(keys: np.ndarray, cuts: lis
     assert total.keys.tolist() == distinct[:5].tolist()
     assert total.counts.tolist() == counts[:5].tolist()
     assert total.total == len(keys)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(-1, 9)), max_size=30), edges)
+def test_versions_keep_each_distinct_row_once_with_its_times_in_any_order(seen: list, cuts: list[int]) -> None:
+    table = np.array(seen, np.int64).reshape(-1, 3)
+
+    def versions(part: np.ndarray) -> Versions:
+        return Versions.of(part[:, 0] << 40, np.stack([part[:, 1], part[:, 1] * 0], axis=1), part[:, 2])
+
+    parts = [versions(part) for part in pieces(table, cuts)]
+    total, backwards = versions(table[:0]), versions(table[:0])
+    for part in parts:
+        total += part
+    for part in reversed(parts):
+        backwards += part
+    distinct = sorted({(key, row) for key, row, _ in seen})[:5]
+    times = [[time for key, row, time in seen if (key, row) == one] for one in distinct]
+    for found in (total, backwards):
+        assert [
+            (key >> 40, row[0]) for key, row in zip(found.keys.tolist(), found.rows.tolist(), strict=True)
+        ] == distinct
+        assert found.first.tolist() == [min(of) for of in times]
+        assert found.last.tolist() == [max(of) for of in times]
+
+
+def test_the_newest_version_of_a_key_is_the_one_that_was_seen_last_and_came_last() -> None:
+    keys, rows = np.array([1, 1, 2, 1]), np.array([[7], [8], [9], [6]])
+    seen = Versions.of(keys, rows, np.array([10, 20, 5, 15]))
+    seen += Versions.of(keys[3:], rows[3:], np.array([20]))
+    assert seen.rows[seen.newest()].ravel().tolist() == [8, 9]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 50)), max_size=20), edges)
@@ -240,6 +271,7 @@ def test_every_kind_of_leaf_goes_through_json_bit_for_bit() -> None:
         live=live_of(packets_of(2, valid_parity=1, io_group=1, timestamp=[0, SECOND])),
         extent=Extent.of(3, np.array([1]), np.array([-7])),
         keyed=KeyedCounts.of(np.array([2**40, 3, 3])),
+        versions=Versions.of(np.array([2**40, 3]), np.array([[1, 0], [0, 0]]), np.array([-1, 5])),
     )
     back = State.from_json(json.loads(json.dumps(total.to_json())))
     assert back.keys() == total.keys()

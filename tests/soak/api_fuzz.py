@@ -34,7 +34,7 @@ CHECKS = (
 ENDLESS = "/api/v1/events"
 """Its answers do not end by themselves: tests/api/test_events.py has it."""
 KNOWN = {"run": ["7", "8", "latest"], "file": ["1", "2"], "plot": ["AdcSpectrum", "PixelMap", "SyncDt"],
-         "name": ["AdcSpectrum.mean", "PacketRate.packets"]}  # fmt: skip
+         "name": ["AdcSpectrum.mean", "PacketRate.packets"], "pixel": ["1-1-11-0"], "where": ["io_group:1"]}  # fmt: skip
 """What there is: runs, files, plots, trends."""
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 

@@ -21,6 +21,7 @@ from dqm.demo import DemoRun, take_run
 from dqm.formats import open_file
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter, RawWriter
+from tests.formats.archives import archive_of
 
 Steps = Iterator[float]
 START_UNIX = 1_750_000_000
@@ -178,7 +179,8 @@ def appended_to(world: World, made: Made) -> Steps:
     target = world.folder() / made.path.name
     messages, groups, created = _messages(made.path)
     for first, last in pairwise(world.cuts(len(messages))):
-        with RawWriter(target, created=created, append=first > 0) as writer:
+        archive = None if first else archive_of(made.path)
+        with RawWriter(target, created=created, append=first > 0, daq_configs=archive) as writer:
             writer.write(messages[first:last], groups[first:last])
         yield world.pause(1)
 
@@ -276,7 +278,7 @@ def _grown(world: World, made: Made, target: Path, swmr: bool) -> Steps:
     """Written piece by piece by a writer that has it open all the time; the pieces can be seen when they are flushed."""
     if made.raw:
         messages, groups, created = _messages(made.path)
-        raw = RawWriter(target, created=created, swmr=swmr)
+        raw = RawWriter(target, created=created, swmr=swmr, daq_configs=archive_of(made.path))
         with raw:
             for first, last in pairwise(world.cuts(len(messages))):
                 raw.write(messages[first:last], groups[first:last])
@@ -285,7 +287,7 @@ def _grown(world: World, made: Made, target: Path, swmr: bool) -> Steps:
         return
     with open_file(made.path) as source:
         rows, created = source._file["packets"][:].astype(PACKET_DTYPE), float(source.created or 0)
-    with PacketWriter(target, created=created, swmr=swmr) as writer:
+    with PacketWriter(target, created=created, swmr=swmr, daq_configs=archive_of(made.path)) as writer:
         for first, last in pairwise(world.cuts(len(rows))):
             writer.write(rows[first:last])
             writer._file.flush()

@@ -364,7 +364,8 @@ class Harness:
 
     def _clean_pass(self) -> Any:
         """What one watch gives over the files as they are now (and those that were deleted when they had been counted)."""
-        clean = Site(self.place / "clean", roots=[self.world.root, self.world.kept], plugins=[self.place / "plugins"])
+        roots, plugins = [self.world.root, self.world.kept], [self.place / "plugins"]
+        clean = Site(self.place / "clean", plots=None, roots=roots, plugins=plugins)
         for _ in range(4):
             clean.clock.now += 5  # type: ignore[union-attr]
             while clean.watch.step():

@@ -127,7 +127,7 @@ def test_the_picture_has_a_box_for_each_unit_gaps_limits_and_shapes_outside_them
     assert line["connectgaps"] is False
     assert (suspect["marker"]["symbol"], suspect["y"]) == ("triangle-up", [50.0])
     assert (bad["marker"]["symbol"], bad["y"]) == ("x", [300.0])
-    assert line["customdata"][2] == ["7", "50 Hz"]
+    assert line["customdata"][2][:2] == ["7", "50 Hz"]
     texts = [note["text"] for note in layout["annotations"]]
     assert {"run 7", "run 8", "suspect above 10 Hz", "bad above 100 Hz"} <= set(texts)
     assert sum(shape["x0"] == shape["x1"] for shape in layout["shapes"]) == 2
@@ -148,8 +148,8 @@ def test_hours_are_drawn_as_their_mean_within_a_band_and_no_spike_in_them_is_los
     assert mean["x"][0] == stamps([NOW + 1800], "UTC")[0]
     assert (low["y"], high["y"], high["fill"]) == ([0.5, None, 2.0], [2.0, None, 300.0], "tonexty")
     assert (bad["marker"]["symbol"], bad["y"]) == ("x", [300.0])
-    assert mean["customdata"][0] == ["", "mean 1 Hz, 0.5 to 2 Hz in 4 files"]
-    assert mean["customdata"][1] == ["", "no value of 2 files"]
+    assert mean["customdata"][0] == ["", "mean 1 Hz, 0.5 to 2 Hz in 4 files", None]
+    assert mean["customdata"][1] == ["", "no value of 2 files", None]
     assert drawn["layout"]["yaxis"]["range"][1] > 300
     assert _what(line) == "P, 9 files, hourly: mean and range"
     said = " ".join(remark.children for remark in _remarks(View([line], NOW, NOW + 3 * 3600, [])))

@@ -100,6 +100,7 @@ def _new_token(site: Site) -> list[Any]:
         {"label": "files", "value": "files:write"},
         {"label": "runs", "value": "runs:write"},
         {"label": "alarms", "value": "alarms:write"},
+        {"label": "masks", "value": "masks:write"},
     ]
     most = site.settings.auth.token_days
     choice = html.Div(

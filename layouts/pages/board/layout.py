@@ -170,31 +170,48 @@ def _not_known(found: Board) -> Any:
     lines = found.waiting_lines
     if not lines:
         return None
-    return html.Section([html.H3("Not known"), _list(found, lines)], className="panel")
+    alike: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        alike.setdefault((line.state, line.words), []).append(line)
+    rows = [_alike(found, of_one_reason) for of_one_reason in alike.values()]
+    return html.Section([html.H3("Not known"), html.Ul(rows, className="lines")], className="panel")
+
+
+def _alike(found: Board, lines: Sequence[Line]) -> html.Li:
+    """Plots of which nothing is known for the same reason, in one line."""
+    if len(lines) == 1:
+        return _line(found, lines[0])
+    run, one = found.run, lines[0]
+    assert run is not None
+    shown = _stale_mark(one) if found.stale else mark(one.state)
+    words = html.Div([*_links(run.key, lines, ""), html.Span(f": {one.words}")])
+    return html.Li([shown, words], className=f"line {one.state}{' stale' if found.stale else ''}")
 
 
 def _calm(found: Board) -> Any:
-    """What is all right, in one quiet line."""
+    """What is all right, in one quiet line, with the plots folded into it."""
     run, good = found.run, [line for line in found.calm if line.state == "good"]
     free = [line for line in found.calm if line.state == ""]
     if run is None or not found.calm:
         return None
     word = "were inside their limits" if found.doubtful else "inside their limits"
     shown = _stale_word(f"{len(good)} {word}") if found.doubtful else mark("good", f"{len(good)} {word}")
-    rows = [html.P([shown, ": ", *_links(run.key, good)])] if good else []
+    rows = [html.P(_links(run.key, good))] if good else []
     rows += [html.P([html.Span("No limits are set for: "), *_links(run.key, free)], className="weak")] if free else []
-    return html.Section(rows, className="panel calm")
+    without = html.Span(f"{', ' if good else ''}{len(free)} without limits", className="weak")
+    summary = html.Summary([*([shown] if good else []), *([without] if free else [])])
+    return html.Section(html.Details([summary, *rows]), className="panel calm")
 
 
 def _stale_word(words: str) -> html.Span:
     return html.Span([html.Span(className="mark stale"), f" {words}"], className="state stale")
 
 
-def _links(run_key: str, lines: Sequence[Line]) -> list[Any]:
+def _links(run_key: str, lines: Sequence[Line], look: str = "quiet") -> list[Any]:
     parts: list[Any] = []
     for line in lines:
         parts += [", "] if parts else []
-        parts.append(html.A(line.title, href=plot_link(run_key, line.plot), className="quiet"))
+        parts.append(html.A(line.title, href=plot_link(run_key, line.plot), className=look))
     return parts
 
 

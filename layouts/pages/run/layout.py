@@ -8,26 +8,38 @@ from urllib.parse import quote
 from dash import dcc, html
 
 from dqm.records import Run
+from dqm.views.pixels import PLOT, link
 from dqm.views.plot_list import Broken
 from dqm.views.run_page import LATEST, Number, RunPage, Tile, run_page
 from dqm.views.site import Site
 from dqm.views.words import number
-from layouts.components.graph import figure_tile, plot_link
+from layouts.components.graph import figure_tile, plot_link, query
+from layouts.components.mask_panel import asked_mask, mask_panel, mask_words
 from layouts.components.steady import steady
 from layouts.components.words import WORDS, age, empty, extra, mark, moment, run_mark, so_far
 
 BODY, KEY = "run-body", "run-key"
 
 
-def layout(site: Site, query: dict[str, str], run: str) -> html.Div:
-    return html.Div([dcc.Store(id=KEY, data=run), steady(BODY, run_of(run_page(site, run), run))])
+def layout(site: Site, asked: dict[str, str], run: str) -> html.Div:
+    in_window, mask = asks_window(asked), asked_mask(asked)
+    page = run_page(site, run, in_window=in_window, mask=mask)
+    return html.Div([dcc.Store(id=KEY, data=[run, in_window, mask, []]), steady(BODY, run_of(page, run))])
 
 
-def run_of(page: RunPage | None, key: str) -> list[Any]:
+def asks_window(query: dict[str, str]) -> bool:
+    """Whether a URL asks for the last minutes of a run alone."""
+    return query.get("window") == "1"
+
+
+def run_of(page: RunPage | None, key: str, look: tuple[str, ...] = ()) -> list[Any]:
     """The whole page of a run; words when there is none."""
     if page is None:
         return [no_run(key)]
-    return [run_header(page, key), html.Div(stale_words(page), className="notices"), _plots(page), _numbers(page)]
+    notices = html.Div(stale_words(page), className="notices")
+    panel = mask_panel(page, look) if page.tiles else None
+    parts = [run_header(page, key), notices, panel, _plots(page), _numbers(page)]
+    return [part for part in parts if part is not None]
 
 
 def stale_words(page: RunPage) -> Any:
@@ -50,8 +62,25 @@ def no_run(key: str) -> html.Div:
     )
 
 
-def run_link(key: str) -> str:
-    return f"/runs/{quote(key, safe='')}"
+def run_link(key: str, in_window: bool = False, mask: str = "") -> str:
+    return f"/runs/{quote(key, safe='')}{query(window='1' if in_window else '', mask=mask)}"
+
+
+def window_switch(page: RunPage, whole: str, window: str) -> Any:
+    """The whole run, or its last minutes alone, in which a trip is seen that the sum of hours hides."""
+    if not page.window_s:
+        return None
+    minutes = page.window_s / 60
+    last = f"last {minutes:g} min" if minutes >= 1 else f"last {page.window_s:g} s"
+
+    def link(text: str, href: str, on: bool, id: str) -> html.A:
+        return html.A(text, id=id, href=href, className="button", **(extra(aria_current="true") if on else {}))
+
+    return html.Span(
+        [link("whole run", whole, not page.in_window, "whole-run"), link(last, window, page.in_window, "window")],
+        className="window-switch",
+        **extra(role="group", aria_label="What is shown"),
+    )
 
 
 def run_header(page: RunPage, key: str) -> html.Section:
@@ -65,11 +94,25 @@ def run_header(page: RunPage, key: str) -> html.Section:
         html.Span(run.category, className="category"),
         *[html.Span(tag, className="tag") for tag in run.tags],
         follows,
+        window_switch(page, run_link(key, mask=page.mask_key), run_link(key, True, page.mask_key)),
+        _to_pixels(page, key),
         neighbours(page.before, page.behind),
     ]
     return html.Section(
         [html.Div([part for part in head if part is not None], className="run-head"), _facts(page), _comment(run)],
         className="run-header",
+    )
+
+
+def _to_pixels(page: RunPage, key: str) -> Any:
+    """The way down to the pixels, where there is a map of them."""
+    if not any(tile.plot == PLOT for tile in page.tiles):
+        return None
+    return html.A(
+        "pixels one by one",
+        id="to-pixels",
+        href=link("detector", "", key, in_window=page.in_window),
+        className="button",
     )
 
 
@@ -129,7 +172,7 @@ def _plots(page: RunPage) -> html.Div:
     look = "tiles stale" if page.state == "silent" else "tiles"
     shown = {tile.plot for tile in page.tiles}
     broken = [broken_tile(plugin) for plugin in page.broken if plugin.name not in shown]
-    tiles = html.Div([*broken, *[tile_of(page.run, tile) for tile in page.tiles]], className=look)
+    tiles = html.Div([*broken, *[tile_of(page, tile) for tile in page.tiles]], className=look)
     return html.Div([tiles, _not_there(page)])
 
 
@@ -147,16 +190,21 @@ def broken_tile(plugin: Broken) -> html.Article:
     return html.Article(parts, id=f"tile-{plugin.name}", className="tile", **attributes)
 
 
-def tile_of(run: Run, tile: Tile) -> html.Article:
+def tile_of(page: RunPage, tile: Tile) -> html.Article:
     """A plot of the run."""
-    words = [wrong_words(number) for number in tile.wrong]
+    words = [*mask_words(tile, page.mask), *[wrong_words(number) for number in tile.wrong]]
     return figure_tile(
-        run.key, tile.plot, tile.title, cover_of(tile), words, tile.version, group=tile.group, state=tile.state
-    )
+        page.run.key, tile.plot, tile.title, cover_of(tile, page), words, tile.version, group=tile.group,
+        state=tile.state, in_window=page.in_window, mask=page.mask.address,
+        masked=bool(tile.without and tile.without.masked), at_once=tile.at_once,
+        again=tile.without.mark if tile.without else "",
+    )  # fmt: skip
 
 
-def cover_of(tile: Tile) -> list[Any]:
+def cover_of(tile: Tile, page: RunPage) -> list[Any]:
     """What the figure covers, and how old it is."""
+    if page.in_window and page.window is not None and tile.mergeable:
+        return [moment(page.window[0]), " to ", moment(page.window[1]), ", ", age(tile.updated)]
     share = (
         "newest file only" if not tile.mergeable else f"{percent(tile.share)} of run" if tile.share is not None else ""
     )

@@ -121,12 +121,13 @@ class _Dot:
     value: float | None
     run: str
     said: str
+    file: int | None = None
 
 
 def _dots(line: Line) -> list[_Dot]:
     """One for each file, or for each hour or day at its middle."""
     unit = line.name.unit
-    files = [_Dot(p.time, p.value, p.run_key, exact_value(p.value, unit)) for p in line.points]
+    files = [_Dot(p.time, p.value, p.run_key, exact_value(p.value, unit), p.file_id) for p in line.points]
     return files + [_Dot(r.time + r.seconds / 2, r.mean, "", _said(r, unit)) for r in line.rollups]
 
 
@@ -143,7 +144,11 @@ def _traces(line: Line, zone: str, axis: str, colour: str) -> list[dict[str, Any
     times = stamps((dot.time for dot in dots), zone)
     few = len(dots) <= FEW_POINTS
     name = f"{line.name.plot}: {line.label}"
-    place = {"file": "run %{customdata[0]}, file of %{x}", "hour": "the hour around %{x}", "day": "the day around %{x}"}
+    place = {
+        "file": "run %{customdata[0]}, file of %{x}<br>shift-click: its packets",
+        "hour": "the hour around %{x}",
+        "day": "the day around %{x}",
+    }
     whole = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -154,7 +159,7 @@ def _traces(line: Line, zone: str, axis: str, colour: str) -> list[dict[str, Any
         "connectgaps": False,
         "line": {"color": colour, "width": 1.2},
         "marker": {"color": colour, "size": 5 if few else 2.5},
-        "customdata": [[dot.run, dot.said] for dot in dots],
+        "customdata": [[dot.run, dot.said, dot.file] for dot in dots],
         "hovertemplate": f"{name}<br><b>%{{customdata[1]}}</b><br>{place[line.resolution]}<extra></extra>",
     }
     return [whole, *_range(line, times, axis, colour), *_outside(line, zone, axis, whole["hovertemplate"])]
@@ -199,7 +204,7 @@ def _outside(line: Line, zone: str, axis: str, hover: Any) -> list[dict[str, Any
                 "y": [dot.value for dot in here],
                 "yaxis": axis,
                 "marker": {"symbol": shape, "color": colour, "size": 9},
-                "customdata": [[dot.run, dot.said] for dot in here],
+                "customdata": [[dot.run, dot.said, dot.file] for dot in here],
                 "hovertemplate": f"{verdict.upper()}<br>{hover}",
             }
         )

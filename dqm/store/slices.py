@@ -1,0 +1,62 @@
+"""What the last seconds of a run added to its plots: slices of files, the newest of which are the window of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from dqm.records import Slice
+from dqm.store.tables import files, slices
+
+
+def _slice(row: Any) -> Slice:
+    plots = {name: (version, geometry) for name, (version, geometry) in row.plots.items()}
+    return Slice(row.file_id, row.since, row.until, plots, row.address, row.id)
+
+
+def save(tx: Connection, one: Slice) -> None:
+    """Adds a slice, or puts it in the place of that with its id."""
+    values = {name: getattr(one, name) for name in ("file_id", "since", "until", "plots", "address")}
+    if not one.id or not tx.execute(slices.update().where(slices.c.id == one.id).values(values)).rowcount:
+        tx.execute(slices.insert().values(values))
+
+
+def newest_of_file(tx: Connection, file_id: int) -> Slice | None:
+    wanted = sa.select(slices).where(slices.c.file_id == file_id)
+    row = tx.execute(wanted.order_by(slices.c.until.desc(), slices.c.id.desc()).limit(1)).first()
+    return _slice(row) if row else None
+
+
+def of_run(tx: Connection, run_id: int, window_s: float) -> list[Slice]:
+    """Those of the last `window_s` seconds of a run, in the order of the files and of their rows."""
+    own = sa.select(slices).join(files, files.c.id == slices.c.file_id)
+    own = own.where(files.c.run_id == run_id, files.c.current, files.c.counted)
+    found = [_slice(row) for row in tx.execute(own.order_by(files.c.start, files.c.id, slices.c.since, slices.c.id))]
+    begin = max((one.until for one in found), default=0.0) - window_s
+    return [one for one in found if one.until > begin]
+
+
+def forget(tx: Connection, file_id: int, plots: Collection[str] | None = None) -> None:
+    """What a file added is not in the window any more: nothing of it, or not these plots, which count it anew."""
+    if plots is None:
+        tx.execute(slices.delete().where(slices.c.file_id == file_id))
+        return
+    for row in tx.execute(sa.select(slices).where(slices.c.file_id == file_id)).all():
+        left = {name: what for name, what in row.plots.items() if name not in plots}
+        if not left:
+            tx.execute(slices.delete().where(slices.c.id == row.id))
+        elif len(left) < len(row.plots):
+            tx.execute(slices.update().where(slices.c.id == row.id).values(plots=left))
+
+
+def drop(tx: Connection, run_id: int, until: float | None = None) -> None:
+    """The window of a run has moved on beyond `until`; None: it is not kept any more."""
+    of_the_run = slices.c.file_id.in_(sa.select(files.c.id).where(files.c.run_id == run_id))
+    tx.execute(slices.delete().where(of_the_run, *([] if until is None else [slices.c.until <= until])))
+
+
+def addresses(tx: Connection) -> set[str]:
+    return set(tx.scalars(sa.select(slices.c.address)))
