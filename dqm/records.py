@@ -331,6 +331,10 @@ class Plugin:
     found: float = 0.0
     digest: str = ""
     """Changes with its content; empty for built-in plots."""
+    version: int = 0
+    """That of its numbers; 0 where nobody noted it."""
+    edited: float | None = None
+    """When its content changed first since it has this version: what was counted before is of the older content."""
     stops: int = 0
     """How often in a row it went over a limit."""
     until: float | None = None

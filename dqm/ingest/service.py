@@ -417,7 +417,10 @@ class Watch:
         if not self.shelf.look() and self._listed:
             return
         registry = self.shelf.registry
-        listed = [Plugin(f.name, f.source, f.plot.title, "", "", digest=f.digest) for f in registry.plots.values()]
+        listed = [
+            Plugin(f.name, f.source, f.plot.title, "", "", digest=f.digest, version=f.plot.version)
+            for f in registry.plots.values()
+        ]
         listed += [Plugin(b.name, b.source, "", b.reason, b.traceback) for b in registry.broken]
         mended = [name for name, plot in self._plots().items() if name in before and before[name] is not plot]
         with self.taker.commits.begin() as tx:

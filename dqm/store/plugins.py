@@ -32,10 +32,10 @@ class Rest:
 def found(tx: Connection, now_there: Iterable[Plugin]) -> list[str]:
     """What the last discovery found: rows of others go, what was measured stays. Names of those whose content changed."""
     listed = list(now_there)
-    digests = {
-        (row.name, row.source): row.digest
-        for row in tx.execute(sa.select(plugins.c.name, plugins.c.source, plugins.c.digest))
-    }
+    digests, versions = {}, {}
+    columns = (plugins.c.name, plugins.c.source, plugins.c.digest, plugins.c.version)
+    for name, source, digest, version in tx.execute(sa.select(*columns)):
+        digests[name, source], versions[name, source] = digest, version
     known = digests.keys()
     changed = []
     keys = {(plugin.name, plugin.source) for plugin in listed}
@@ -50,10 +50,15 @@ def found(tx: Connection, now_there: Iterable[Plugin]) -> list[str]:
             "traceback": plugin.traceback,
             "found": time.time(),
             "digest": plugin.digest,
+            "version": plugin.version,
         }
+        if versions.get((plugin.name, plugin.source)) != plugin.version:
+            values["edited"] = None
         if digests.get((plugin.name, plugin.source), plugin.digest) != plugin.digest:
             values |= {"stops": 0, "until": None, "stopped_on": None}
             changed.append(plugin.name)
+            if versions[plugin.name, plugin.source] == plugin.version:
+                values["edited"] = sa.func.coalesce(plugins.c.edited, time.time())
         if (plugin.name, plugin.source) in known:
             del values["found"]
             same = (plugins.c.name == plugin.name) & (plugins.c.source == plugin.source)

@@ -259,6 +259,9 @@ plugins = sa.Table(
     sa.Column("found", Time, nullable=False),
     # of the content of its file, so that a changed one is known after a restart too
     sa.Column("digest", sa.Text, nullable=False, server_default=""),
+    # its file was changed then, and not its version: what was counted before is of the old text
+    sa.Column("version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("edited", Time),
     # how often in a row it went over a limit, until when it rests, and how often on which files
     sa.Column("stops", sa.Integer, nullable=False, server_default="0"),
     sa.Column("until", Time),

@@ -96,6 +96,8 @@ class Entry:
     last_failure: str
     rest: str
     """That it rests after it went over a limit, and until when; empty when it does not."""
+    edited: str
+    """That its numbers are of more than one text of it; empty when they are not."""
     difference: str
     """What ingest and this host do not agree about; empty when they do."""
 
@@ -165,7 +167,19 @@ def _entry(found: Found, plugin: Plugin | None, total: float, counted: bool) -> 
         plugin.failures if plugin else 0,
         plugin.last_failure if plugin else "",
         rest_words(plugin) if plugin else "",
+        edited_words(plugin) if plugin else "",
         difference,
+    )
+
+
+def edited_words(plugin: Plugin) -> str:
+    """What the numbers of a plug-in are that was changed while its version stayed; empty when it was not."""
+    if plugin.edited is None or not plugin.packets:
+        return ""
+    return (
+        f"its file was changed at {datetime.fromtimestamp(plugin.edited, UTC):%Y-%m-%d %H:%M} UTC and its version stayed "
+        f"{plugin.version}: what was counted before is kept as it is. Raise `version` to have every file counted by the "
+        "new text"
     )
 
 

@@ -15,7 +15,9 @@ from dqm.formats import open_file
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter
 from dqm.records import ElementState
+from dqm.store import plugins as store_plugins
 from dqm.store import runs
+from dqm.views.plot_list import edited_words
 from tests.formats.archives import archive_of
 from tests.ingest.watching import Site, age, take
 
@@ -37,6 +39,31 @@ def test_a_plug_in_that_comes_late_sees_the_files_that_are_there(tmp_path: Path)
     site.settle()
     assert site.elements("5")["Mine"].trends["n"].value == 2 * rows
     assert site.elements("5")["Mine"].plot_version == 2
+
+
+def test_a_plug_in_that_was_changed_and_kept_its_version_says_so_until_it_has_a_new_one(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+
+    def said() -> str:
+        site.settle()
+        with site.store.read() as tx:
+            return next(edited_words(row) for row in store_plugins.listed(tx) if row.name == "Mine")
+
+    (plugins / "mine.py").write_text(COUNTER)
+    site = Site(tmp_path / "site", plugins=[plugins])
+    take(site.root, raw=False)
+    assert said() == ""
+    before = site.bases("5")["Mine"]
+    other = COUNTER.replace("len(packets)", "2 * len(packets)")
+    (plugins / "mine.py").write_text(other)
+    assert "its version stayed 1" in said()
+    assert site.bases("5")["Mine"] == before
+    site.watch = site.new_watch()
+    assert "Raise `version`" in said()
+    (plugins / "mine.py").write_text(other.replace("version = 1", "version = 2"))
+    assert said() == ""
+    assert site.bases("5")["Mine"] != before
 
 
 def test_a_plug_in_that_fails_is_broken_alone_and_is_tried_again_when_mended(tmp_path: Path) -> None:

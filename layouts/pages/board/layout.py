@@ -37,7 +37,7 @@ def board_of(found: Board) -> list[Any]:
         html.Div(
             [
                 html.Div([_wrong(found), _not_known(found), _calm(found)], className="column"),
-                html.Div([_rate(found), _monitor(found), _call(found)], className="column"),
+                html.Div([_rate(found), _call(found), _monitor(found)], className="column"),
             ],
             className="board-grid",
         ),

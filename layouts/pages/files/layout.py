@@ -20,21 +20,21 @@ SHAPES = {"good": "●", "suspect": "▲", "bad": "■", "nodata": "–", "ring"
 LEAVE = {"ignore": "Ignore", "release": "Release"}
 
 COLUMNS: list[dict[str, Any]] = [
-    column("path", "File", cellRenderer="FileName", width=252, pinned="left"),
-    {"field": "run", "headerName": "Run", "cellRenderer": "RunLink", "width": 90},
-    column("state", "State", cellRenderer="StateMark", width=158),
+    column("path", "File", cellRenderer="FileName", width=244, pinned="left"),
+    {"field": "run", "headerName": "Run", "cellRenderer": "RunLink", "width": 66},
+    column("state", "State", cellRenderer="StateMark", width=144),
     {
         "field": "reason",
         "headerName": "Why",
         "cellRenderer": "Titled",
         "cellClass": "said",
-        "minWidth": 330,
+        "minWidth": 226,
         "flex": 1,
     },
-    column("format", "Format", width=115),
-    column("rows", "Rows", cellRenderer="Reading", type="rightAligned", width=120),
-    column("start", "Start", cellRenderer="Moment", width=135),
-    column("size", "Size", type="rightAligned", width=90),
+    column("format", "Format", width=106),
+    column("rows", "Rows", cellRenderer="Reading", type="rightAligned", width=96),
+    column("start", "Start", cellRenderer="Moment", width=128),
+    column("size", "Size", type="rightAligned", width=78),
     {
         "field": "done",
         "headerName": "Lag",

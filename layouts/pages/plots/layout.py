@@ -98,6 +98,8 @@ def _time(entry: Entry) -> list[Any]:
         failed = f"failed {entry.failures:,} time{'' if entry.failures == 1 else 's'}"
         last = f", last: {entry.last_failure}" if entry.last_failure else ""
         parts += notes([failed + last], "broken")
+    if entry.edited:
+        parts += notes([entry.edited], "suspect")
     if entry.rest:
         parts += notes([entry.rest], "broken")
     return parts
