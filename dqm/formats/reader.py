@@ -41,6 +41,7 @@ from dqm.formats.names import NameParts, parse_name
 from dqm.formats.packets import DERIVED, Packets, no_packets
 from dqm.formats.triggers import LOOK_ROWS, Recent, Stretch
 from dqm.formats.trust import Messages, rows_of
+from dqm.kernels import expect
 from dqm.kernels.memory import keep_freed
 
 BLOCK_ROWS = 65_536
@@ -199,9 +200,12 @@ class Reader(ABC):
         self.stopped = False
         self._damaged = self._damaged or self.cursor.damaged > 0 or self.cursor.cut_short > 0
         began = self.cursor
+        expect(max((self.rows or 0) - self.cursor.row, 0))
         recent = Recent((), lambda: self._read_again(began)) if began.marks else Recent()
         about = None if self.cursor.told or goal else self.about
         for rows, after in self._pieces(goal):
+            if self.rows is None:  # as many as the messages hold
+                expect(len(rows))
             clock = BlockClock(rows, self.cursor.clock, Columns(rows, self._wanted))
             first = self.cursor.row
             self.cursor = self.cursor.then(

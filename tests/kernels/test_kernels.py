@@ -23,20 +23,18 @@ PLOTS = {name: found.plot for name, found in discover().plots.items()}
 needs_numba = pytest.mark.skipif(kernels._loops() is None, reason="numba is not installed (the extra `fast`)")
 
 
-@pytest.fixture
-def numpy_only() -> Iterator[None]:
-    kernels.allow(False)
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
     yield
-    kernels.allow(True)
+    kernels.allow(None)
 
 
 def by_both(compute) -> tuple:
-    compiled = compute()
-    kernels.allow(False)
-    try:
-        return compiled, compute()
-    finally:
-        kernels.allow(True)
+    found = []
+    for allowed in (True, False):
+        kernels.allow(allowed)
+        found.append(compute())
+    return tuple(found)
 
 
 def garbage(rows: int) -> np.ndarray:
@@ -101,11 +99,15 @@ def test_columns_times_and_faults_are_the_same(rows: str) -> None:
 
 
 @needs_numba
-def test_loops_are_used_where_they_are_worth_it(numpy_only: None) -> None:
+def test_loops_are_used_where_they_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_expected", 0)
+    kernels.expect(kernels.WORTH_LOADING - 1)
     assert kernels.loops_for(1 << 16) is None
-    kernels.allow(True)
+    kernels.expect(1)
     assert kernels.loops_for(1 << 16) is not None
     assert kernels.loops_for(kernels.WORTH - 1) is None
+    kernels.allow(False)
+    assert kernels.loops_for(1 << 16) is None
 
 
 @needs_numba
@@ -113,15 +115,12 @@ def test_a_place_that_there_is_not_is_refused_by_both() -> None:
     many = np.arange(10_000)
     for allowed in (True, False):
         kernels.allow(allowed)
-        try:
-            with pytest.raises(IndexError):
-                tally((9_999,), many)
-            with pytest.raises(IndexError):
-                tally((10_000, 2), many, np.full(10_000, 2))
-            with pytest.raises(IndexError):
-                Scatter(9_999, many).onto(None)
-        finally:
-            kernels.allow(True)
+        with pytest.raises(IndexError):
+            tally((9_999,), many)
+        with pytest.raises(IndexError):
+            tally((10_000, 2), many, np.full(10_000, 2))
+        with pytest.raises(IndexError):
+            Scatter(9_999, many).onto(None)
 
 
 @needs_numba
@@ -152,38 +151,32 @@ def census_by_hand(packets: Packets) -> dict[tuple, int]:
 @pytest.mark.parametrize("rows", ROWS)
 def test_the_census_counts_every_packet_once(rows: str, allowed: bool) -> None:
     kernels.allow(allowed)
-    try:
-        for packets in cut(ROWS[rows](), [10, 8000], demo_detector()):
-            census = packets.census
-            columns = (census.unix_time, census.io_group, census.io_channel, census.packet_type, census.valid_parity)
-            keys = list(zip(*(column.tolist() for column in columns), strict=True))
-            assert dict(zip(keys, census.rows.tolist(), strict=True)) == census_by_hand(packets)
-            assert len(keys) == len(set(keys))
-    finally:
-        kernels.allow(True)
+    for packets in cut(ROWS[rows](), [10, 8000], demo_detector()):
+        census = packets.census
+        columns = (census.unix_time, census.io_group, census.io_channel, census.packet_type, census.valid_parity)
+        keys = list(zip(*(column.tolist() for column in columns), strict=True))
+        assert dict(zip(keys, census.rows.tolist(), strict=True)) == census_by_hand(packets)
+        assert len(keys) == len(set(keys))
 
 
 @pytest.mark.parametrize("allowed", [True, False], ids=["numba, if there is one", "NumPy"])
 @pytest.mark.parametrize("rows", ROWS)
 def test_sums_of_pixels_and_chips_are_those_of_their_packets(rows: str, allowed: bool) -> None:
     kernels.allow(allowed)
-    try:
-        packets = next(iter(cut(ROWS[rows](), [], demo_detector())))
-        data, sums, chips = packets.data, packets.pixel_sums, packets.chips
-        inside = data["pixel"] >= 0
-        pixel, adc = data["pixel"][inside], data["dataword"][inside].astype(np.int64)
-        index = np.unique(pixel)
-        assert np.array_equal(sums.index, index)
-        for found, values in ((sums.packets, adc**0), (sums.adc, adc), (sums.adc_squared, adc**2)):
-            whole = np.zeros(sums.size, np.int64)
-            np.add.at(whole, pixel, values)
-            assert np.array_equal(found, whole[index])
-        ids = np.stack([data["io_group"], data["io_channel"], data["chip_id"]])
-        distinct, counts = np.unique(ids, axis=1, return_counts=True)
-        assert np.array_equal(np.stack([chips.io_group, chips.io_channel, chips.chip_id]), distinct)
-        assert np.array_equal(chips.packets, counts)
-    finally:
-        kernels.allow(True)
+    packets = next(iter(cut(ROWS[rows](), [], demo_detector())))
+    data, sums, chips = packets.data, packets.pixel_sums, packets.chips
+    inside = data["pixel"] >= 0
+    pixel, adc = data["pixel"][inside], data["dataword"][inside].astype(np.int64)
+    index = np.unique(pixel)
+    assert np.array_equal(sums.index, index)
+    for found, values in ((sums.packets, adc**0), (sums.adc, adc), (sums.adc_squared, adc**2)):
+        whole = np.zeros(sums.size, np.int64)
+        np.add.at(whole, pixel, values)
+        assert np.array_equal(found, whole[index])
+    ids = np.stack([data["io_group"], data["io_channel"], data["chip_id"]])
+    distinct, counts = np.unique(ids, axis=1, return_counts=True)
+    assert np.array_equal(np.stack([chips.io_group, chips.io_channel, chips.chip_id]), distinct)
+    assert np.array_equal(chips.packets, counts)
 
 
 def test_glibc_is_asked_to_keep_memory_or_there_is_another_libc() -> None:
