@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 
 from plots.base import LeftOut, MergeablePlot, Packets, Scatter, State, Trend
 from plots.drawing import axes, say, steps
-from plots.pixel_map import packets_inside
 from plots.tile_rate import NO_GEOMETRY
 
 BIN = 2  # ADC
@@ -26,12 +25,11 @@ class AdcMeans(MergeablePlot):
     def count(self, packets: Packets) -> Mapping[str, Any]:
         if packets.detector is None:
             return {}
-        inside, size = packets_inside(packets), len(packets.detector.pixels)
-        adc = inside["dataword"].astype(np.int64)
+        sums = packets.pixel_sums
         return {
-            "packets": Scatter(size, inside["pixel"]),
-            "adc": Scatter(size, inside["pixel"], adc),
-            "adc_squared": Scatter(size, inside["pixel"], adc * adc),
+            "packets": Scatter(sums.size, sums.index, sums.packets),
+            "adc": Scatter(sums.size, sums.index, sums.adc),
+            "adc_squared": Scatter(sums.size, sums.index, sums.adc_squared),
         }
 
     def without(self, state: State, left_out: LeftOut) -> State:

@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 from plots.base import DATA, Bin, KeyedCounts, LeftOut, LiveTime, MergeablePlot, Packets, Ranges, Scatter, State, Trend
 from plots.chip_rate import CHANNELS_PER_TILE
 from plots.drawing import axes, colour, limit, say
-from plots.pixel_map import packets_inside
 
 TOP = 100
 NAMED = 8
@@ -29,9 +28,8 @@ class HotPixels(MergeablePlot):
         live, data = LiveTime.of(packets), packets.data
         if packets.detector is None:
             return {"outside": KeyedCounts.of(_keys(data)), "live": live}
-        outside = data if len(packets_inside(packets)) == 0 else data.select(data["pixel"] < 0)
-        inside = packets_inside(packets)["pixel"]
-        pixels = Scatter(len(packets.detector.pixels), inside)
+        sums, outside = packets.pixel_sums, data.select(data["pixel"] < 0)
+        pixels = Scatter(sums.size, sums.index, sums.packets)
         return {"packets": pixels, "outside": KeyedCounts.of(_keys(outside)), "live": live}
 
     def without(self, state: State, left_out: LeftOut) -> State | None:

@@ -28,7 +28,7 @@ class HydraDelay(MergeablePlot):
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
         groups, delay = delays(packets)
-        words = np.minimum(delay // WORD_TICKS, BINS)  # the last bin: all beyond
+        words = np.minimum(delay // np.uint32(WORD_TICKS), BINS)  # the last bin: all beyond
         return {
             "words": tally((GROUPS, BINS + 1), groups, words),
             "tail": tally((GROUPS,), groups[delay > TAIL_TICKS]),
@@ -68,7 +68,7 @@ class UartPhase(MergeablePlot):
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
         groups, delay = delays(packets)
-        return {"phase": tally((GROUPS, WORD_TICKS), groups, delay % WORD_TICKS)}
+        return {"phase": tally((GROUPS, WORD_TICKS), groups, delay % np.uint32(WORD_TICKS))}
 
     def draw(self, state: State, fig: go.Figure) -> None:
         phase = state["phase"]
@@ -88,12 +88,12 @@ def delays(packets: Packets) -> tuple[np.ndarray, np.ndarray]:
 
     def compute() -> tuple[np.ndarray, np.ndarray]:
         data = packets.data
-        receipt = data["receipt_timestamp"].astype(np.int64)
-        made = (data["timestamp"] & np.uint64(TIMESTAMP_MASK)).astype(np.int64)
-        known = receipt > 0
-        delay = (receipt - made)[known]
+        receipt, groups = data["receipt_timestamp"], data["io_group"]
+        delay = receipt.astype(np.int64)
+        delay -= (data["timestamp"] & np.uint64(TIMESTAMP_MASK)).view(np.int64)
         delay[delay < 0] += TICKS_PER_SECOND
-        good = delay >= 0
-        return data["io_group"][known][good], delay[good]
+        good = (receipt > 0) & (delay >= 0)
+        # below 2**32: a receipt time has so many bits
+        return (groups, delay.astype(np.uint32)) if good.all() else (groups[good], delay[good].astype(np.uint32))
 
     return packets.once("hydra_delay", compute)

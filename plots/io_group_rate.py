@@ -21,12 +21,12 @@ class IoGroupRate(MergeablePlot):
     log_switch = True
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
-        data = packets.data
+        data = packets.census.data
         # io_groups above 63 (no detector has them) share the last column
-        column = np.minimum(data["io_group"], 63)
+        column = np.minimum(data.io_group, 63)
         return {
-            "by_group": tally((256,), data["io_group"]),
-            "per_second": Series.of(data["unix_time"], column.astype(np.int64), 64),
+            "by_group": tally((256,), data.io_group, weights=data.rows),
+            "per_second": Series.of(data.unix_time, column, 64, weights=data.rows),
             "live": LiveTime.of(packets),
         }
 

@@ -15,6 +15,13 @@ TYPES = ("data", "test", "config write", "config read", "timestamp", "message", 
 N_TYPES = 256  # packet_type is a u1: a damaged row may hold anything
 
 
+def types_per_second(packets: Packets) -> Series:
+    """Packets of each type, and of all types that there are not, by second."""
+    census = packets.census
+    types = np.minimum(census.packet_type, len(TYPES))
+    return packets.once("types", lambda: Series.of(census.unix_time, types, len(TYPES) + 1, weights=census.rows))
+
+
 def types_named(name: str) -> tuple[float, float] | None:
     """First and last packet type that a line of this name counts."""
     if name == "unknown type":
@@ -29,10 +36,10 @@ class PacketRate(MergeablePlot):
     log_switch = True
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
-        types = packets["packet_type"]
+        census = packets.census
         return {
-            "by_type": tally((N_TYPES,), types),
-            "per_second": Series.of(packets["unix_time"], np.minimum(types, len(TYPES)), len(TYPES) + 1),
+            "by_type": tally((N_TYPES,), census.packet_type, weights=census.rows),
+            "per_second": types_per_second(packets),
             "live": LiveTime.of(packets),
         }
 

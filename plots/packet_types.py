@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import Bin, LiveTime, MergeablePlot, Packets, Ranges, Series, State, Trend
+from plots.base import Bin, LiveTime, MergeablePlot, Packets, Ranges, State, Trend, tally
 from plots.drawing import OKABE_ITO, axes, say, seconds_of, time_axis, time_steps
-from plots.packet_rate import TYPES, types_named
+from plots.packet_rate import TYPES, types_named, types_per_second
 
 CONFIG = (2, 3)
 
@@ -22,10 +22,11 @@ class PacketTypes(MergeablePlot):
     log_switch = True
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
-        types = np.minimum(packets["packet_type"], len(TYPES))
+        census = packets.census
+        types = np.minimum(census.packet_type, len(TYPES))
         return {
-            "per_second": Series.of(packets["unix_time"], types, len(TYPES) + 1),
-            "by_type": np.bincount(types, minlength=len(TYPES) + 1),
+            "per_second": types_per_second(packets),
+            "by_type": tally((len(TYPES) + 1,), types, weights=census.rows),
             "live": LiveTime.of(packets),
         }
 

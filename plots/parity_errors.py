@@ -21,13 +21,13 @@ class ParityErrors(MergeablePlot):
     log_switch = True
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
-        data = packets.of_type(0)
-        invalid = (data["valid_parity"] != 1).astype(np.int64)
+        data = packets.census.of(packets.census.packet_type == 0)
+        invalid = (~data.valid_parity).astype(np.int64)
         # columns: io_group * 2 + invalid; io_groups above 63 (no detector has them) share the last pair
-        column = np.minimum(data["io_group"], 63).astype(np.int64) * 2 + invalid
+        column = np.minimum(data.io_group, 63).astype(np.int64) * 2 + invalid
         return {
-            "by_group": tally((256, 2), data["io_group"], invalid),
-            "per_second": Series.of(data["unix_time"], column, 128),
+            "by_group": tally((256, 2), data.io_group, invalid, weights=data.rows),
+            "per_second": Series.of(data.unix_time, column, 128, weights=data.rows),
         }
 
     def draw(self, state: State, fig: go.Figure) -> None:

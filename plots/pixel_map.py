@@ -29,12 +29,11 @@ class PixelMap(MergeablePlot):
         live = {"live": LiveTime.of(packets)}
         if packets.detector is None:
             return live
-        inside, size = packets_inside(packets), len(packets.detector.pixels)
-        adc = inside["dataword"].astype(np.int64)
+        sums = packets.pixel_sums
         return {
-            "packets": Scatter(size, inside["pixel"]),
-            "adc": Scatter(size, inside["pixel"], adc),
-            "adc_squared": Scatter(size, inside["pixel"], adc * adc),
+            "packets": Scatter(sums.size, sums.index, sums.packets),
+            "adc": Scatter(sums.size, sums.index, sums.adc),
+            "adc_squared": Scatter(sums.size, sums.index, sums.adc_squared),
             **live,
         }
 
@@ -87,11 +86,6 @@ def values_of(state: State) -> dict[str, np.ndarray]:
         "Standard deviation": np.sqrt(np.maximum(square - mean**2, 0)),
         "Rate": np.where(hit, rate, np.nan),
     }
-
-
-def packets_inside(packets: Packets) -> Packets:
-    """The data packets of valid parity whose ids the detector has; selected once a block."""
-    return packets.once("inside", lambda: packets.data.select(packets.data["pixel"] >= 0))
 
 
 def silent_chips(state: State) -> list[str]:

@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 
 from plots.base import LeftOut, MergeablePlot, Packets, Scatter, State, Trend
 from plots.drawing import axes, colour, say
-from plots.pixel_map import packets_inside
 from plots.tile_rate import NO_GEOMETRY
 
 FALSE_ALARMS = 1.0
@@ -27,7 +26,8 @@ class SilentChannels(MergeablePlot):
     def count(self, packets: Packets) -> Mapping[str, Any]:
         if packets.detector is None:
             return {}
-        return {"packets": Scatter(len(packets.detector.pixels), packets_inside(packets)["pixel"])}
+        sums = packets.pixel_sums
+        return {"packets": Scatter(sums.size, sums.index, sums.packets)}
 
     def without(self, state: State, left_out: LeftOut) -> State:
         return left_out.cleared(state, "packets")

@@ -17,10 +17,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dqm.formats.columns import TICKS_PER_SECOND
+from dqm.kernels import loops_for
 
 
 class WrongState(ValueError):
     """Two states that must not merge, or a leaf that cannot add; the message says why."""
+
+
+INDICES = (np.dtype(np.int32), np.dtype(np.int64))
 
 
 class Scatter:
@@ -33,8 +37,19 @@ class Scatter:
 
     def onto(self, array: np.ndarray | None) -> np.ndarray:
         array = np.zeros(self.size, np.int64) if array is None else array
-        np.add.at(array, self.index, self.values)
+        if not self._compiled(array):
+            np.add.at(array, self.index, self.values)
         return array
+
+    def _compiled(self, array: np.ndarray) -> bool:
+        loops = loops_for(len(self.index))
+        if not loops or array.dtype != np.int64 or self.index.dtype not in INDICES or self.index.ndim != 1:
+            return False
+        if not isinstance(self.values, np.ndarray):
+            return self.values == 1 and loops.add_ones(array, self.index)
+        return (
+            self.values.dtype == np.int64 and self.values.ndim == 1 and loops.add_values(array, self.index, self.values)
+        )
 
     def __iadd__(self, other: Scatter) -> Scatter:
         """Both increments as one, each place once; so that what is kept grows with the places, not with the hits."""
@@ -76,6 +91,11 @@ class Series:
     @classmethod
     def of(cls, unix_time: np.ndarray, column: np.ndarray, n_columns: int, weights: np.ndarray | None = None) -> Series:
         """Counts (or sums of integer `weights`) per second and column; rows whose time is unknown (below 0) are left out."""
+        whole = weights is None and unix_time.dtype == np.int64 and column.shape == unix_time.shape
+        if whole and (loops := loops_for(len(unix_time))):
+            compiled = cls._compiled(loops, unix_time, column, n_columns)
+            if compiled is not None:
+                return compiled
         known = unix_time >= 0
         if not known.all():
             unix_time, column = unix_time[known], column[known]
@@ -87,7 +107,7 @@ class Series:
             seconds, place = np.arange(first, last + 1), unix_time - first
         else:
             seconds, place = np.unique(unix_time, return_inverse=True)
-        key = place * n_columns + column
+        key = place * n_columns + column.astype(np.int64, copy=False)
         if weights is None:
             counts = np.bincount(key, minlength=len(seconds) * n_columns)
         else:
@@ -96,6 +116,16 @@ class Series:
         counts = counts.astype(np.int64).reshape(len(seconds), n_columns)
         present = np.bincount(place, minlength=len(seconds)) > 0
         return cls(seconds[present], counts[present])
+
+    @classmethod
+    def _compiled(cls, loops: Any, unix_time: np.ndarray, column: np.ndarray, n_columns: int) -> Series | None:
+        first, last = loops.span(unix_time)
+        if not first <= last < first + cls.LIMIT:
+            return None
+        counts, present = np.zeros((last - first + 1, n_columns), np.int64), np.zeros(last - first + 1, bool)
+        if not loops.per_second(counts, present, unix_time, first, column):
+            return None
+        return cls(np.flatnonzero(present) + first, counts[present])
 
     def __iadd__(self, other: Series) -> Series:
         if not len(other.seconds):
@@ -186,8 +216,7 @@ class LiveTime:
             if last - first <= cls.GAP_TICKS:
                 live._join(group, np.array([[first, last]]))
             else:
-                own = np.sort(times)
-                live._join(group, np.stack([own, own], axis=1))
+                live._join(group, _in_cells(times))
         return live._limit()
 
     def __iadd__(self, other: LiveTime) -> LiveTime:
@@ -199,6 +228,13 @@ class LiveTime:
 
     def _join(self, group: int, spans: np.ndarray) -> None:
         mine = self.spans.get(group)
+        if mine is not None and len(spans) == 1:
+            (first, last), (begun, reached) = spans[0].tolist(), mine[-1].tolist()
+            if begun <= first <= reached + self.gap:  # it goes on where the last span ended, as it mostly does
+                if last > reached:
+                    self.spans[group] = mine = mine.copy()  # others may have the array, too
+                    mine[-1, 1] = last
+                return
         self.spans[group] = _bridge(spans if mine is None else np.concatenate([mine, spans]), self.gap)
 
     def _limit(self) -> LiveTime:
@@ -238,6 +274,17 @@ class LiveTime:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LiveTime:
         groups, spans = arrays["group"], arrays["spans"]
         return cls({group: spans[groups == group] for group in np.unique(groups).tolist()}, int(arrays["gap"]))
+
+
+CELL_BITS = 24
+"""A cell of 2**24 ticks is shorter than the gap that is bridged."""
+
+
+def _in_cells(times: np.ndarray) -> np.ndarray:
+    """Spans that hold `times`, each within one cell: in the order of the times, which may go back."""
+    cell = times >> CELL_BITS
+    begins = np.append(0, np.flatnonzero(cell[1:] != cell[:-1]) + 1)
+    return np.stack([np.minimum.reduceat(times, begins), np.maximum.reduceat(times, begins)], axis=1)
 
 
 def _bridge(spans: np.ndarray, gap: int) -> np.ndarray:
@@ -404,6 +451,11 @@ def tally(shape: tuple[int, ...], *index: np.ndarray, weights: np.ndarray | None
     With integer `weights` their sum instead of the count.
     """
     size = math.prod(shape)
+    whole = len(index) == len(shape) <= 3 and all(column.shape == (len(index[0]),) for column in index)
+    if weights is None and whole and (loops := loops_for(len(index[0]))):
+        counts = np.zeros(shape, np.int64)
+        if (loops.tally1, loops.tally2, loops.tally3)[len(shape) - 1](counts, *index):
+            return counts
     # small totals in small integers: the sums below run several times faster
     flat: np.ndarray = np.zeros(len(index[0]), np.uint16 if size <= 1 << 16 else np.intp)
     for column, length in zip(index, shape, strict=True):

@@ -29,8 +29,8 @@ class SyncDt(MergeablePlot):
     log_switch = True
 
     def count(self, packets: Packets) -> Mapping[str, Any]:
-        is_sync = packets["packet_type"] == PacketType.SYNC
-        pps = packets.select(is_sync & (packets["trigger_type"] == SyncKind.PPS))
+        syncs, data = packets.of_type(PacketType.SYNC), packets.census.data
+        pps = syncs.select(syncs["trigger_type"] == SyncKind.PPS)
         counter = (pps["timestamp"] & np.uint64(TIMESTAMP_MASK)).astype(np.int64)
         periods = pps_periods(counter)
         # after a missed PPS the counter is near n seconds: compare it with the nearest one
@@ -45,7 +45,7 @@ class SyncDt(MergeablePlot):
             "syncs": tally((256,), groups),
             "pps_unix": Extent.of(256, groups[has_unix], pps_unix[has_unix]),
             "seconds": KeyedCounts.of(_seconds_seen(packets)),
-            "data": tally((256,), packets.data["io_group"]),
+            "data": tally((256,), data.io_group, weights=data.rows),
         }
 
     def draw(self, state: State, fig: go.Figure) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import DATA, Bin, LiveTime, MergeablePlot, Packets, Ranges, Series, State, Trend
+from plots.base import DATA, Bin, LiveTime, MergeablePlot, Packets, Ranges, Series, State, Trend, tally
 from plots.drawing import axes, number_in, say, seconds_of, time_axis, utc
 
 NO_GEOMETRY = "no known geometry fits the ids of this file"
@@ -23,11 +23,11 @@ class TileRate(MergeablePlot):
         live = {"live": LiveTime.of(packets)}
         if packets.detector is None:
             return live
-        inside = packets.data.once("inside_tiles", lambda: packets.data.select(packets.data["tile"] > 0))
-        place = packets.detector.tile_place[inside["tile"]]
-        n_tiles = len(packets.detector.tiles)
-        series = Series.of(inside["unix_time"], place, n_tiles)
-        return {"per_second": series, "by_tile": np.bincount(place, minlength=n_tiles), **live}
+        data, n_tiles = packets.census.data, len(packets.detector.tiles)
+        tile = packets.detector.tile_of(data.io_group, data.io_channel)
+        inside, place = data.of(tile > 0), packets.detector.tile_place[tile[tile > 0]]
+        series = Series.of(inside.unix_time, place, n_tiles, weights=inside.rows)
+        return {"per_second": series, "by_tile": tally((n_tiles,), place, weights=inside.rows), **live}
 
     def draw(self, state: State, fig: go.Figure) -> None:
         axes(fig, x="time (UTC)", y="tile [id]", type="category", showgrid=False)

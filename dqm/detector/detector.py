@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from dqm.kernels import loops_for
+
 CHIPS = 256
 CHANNELS = 64
 NO_TILE = 0
@@ -103,6 +105,11 @@ class Detector:
         self, io_group: np.ndarray, io_channel: np.ndarray, chip_id: np.ndarray, channel_id: np.ndarray
     ) -> np.ndarray:
         """Dense pixel indices, int32, shape (n,); -1 outside the detector."""
+        ids = (io_group, io_channel, chip_id, channel_id)
+        if (loops := loops_for(len(io_group))) and all(column.dtype == np.uint8 for column in ids):
+            found = np.empty(len(io_group), np.int32)
+            loops.pixels(*ids, self._slot_of, self._pixel_of, found)
+            return found
         slot = self._slot_of[io_group.astype(np.int32) << 8 | io_channel]
         key = (slot << 14) | (chip_id.astype(np.int32) << 6) | (channel_id & (CHANNELS - 1))
         pixel = self._pixel_of[key]

@@ -16,10 +16,12 @@ may be early or late by one around the PPS.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from dqm.formats.columns import TICKS_PER_SECOND, TIMESTAMP_MASK, PacketType, SyncKind
+from dqm.formats.columns import TICKS_PER_SECOND, TIMESTAMP_MASK, Columns, PacketType, SyncKind
+from dqm.kernels import loops_for
 
 UNKNOWN = -1
 """Time of a row that has none: no timestamp packet before it, or a type without a counter."""
@@ -68,10 +70,11 @@ def trigger_key(io_group: int, bit: int) -> int:
 class BlockClock:
     """The times of one block, computed when asked for; `after` is the state for the next block."""
 
-    def __init__(self, rows: np.ndarray, before: ClockState):
+    def __init__(self, rows: np.ndarray, before: ClockState, columns: Columns | None = None):
         self.rows = rows
         self.before = before
-        types = rows["packet_type"]
+        self.columns = Columns(rows) if columns is None else columns
+        types = self.columns["packet_type"]
         self._stamps = np.flatnonzero(types == PacketType.TIMESTAMP)
         seconds = rows["timestamp"][self._stamps]
         self._seconds = np.where(seconds < LATEST_UNIX, seconds, 0).astype(np.int64)
@@ -92,7 +95,8 @@ class BlockClock:
         rows = self.rows
         if "trigger_type" not in (rows.dtype.names or ()):
             return {}
-        pps = np.flatnonzero((types == PacketType.SYNC) & (rows["trigger_type"] == SyncKind.PPS))
+        syncs = np.flatnonzero(types == PacketType.SYNC)
+        pps = syncs[rows["trigger_type"][syncs] == SyncKind.PPS]
         ticks = pps_periods(rows["timestamp"][pps] & TIMESTAMP_MASK) * TICKS_PER_SECOND
         groups = rows["io_group"][pps]
         return {group: (pps[groups == group], ticks[groups == group]) for group in np.unique(groups).tolist()}
@@ -133,7 +137,14 @@ class BlockClock:
         With `only` (ascending) of these rows alone. Without a timestamp packet the count starts at the first row's own
         second instead of 1970.
         """
-        rows = self.rows if only is None else self.rows[only]
+        if only is None and (loops := loops_for(len(self.rows))):
+            return self._compiled(loops)
+        names = ("packet_type", "io_group", "timestamp", "receipt_timestamp")
+        rows = {
+            name: self.columns[name] if only is None else self.rows[name][only]
+            for name in names
+            if name in self.columns
+        }
         types, groups = rows["packet_type"], rows["io_group"]
         stamp = (rows["timestamp"] & np.uint64(TIMESTAMP_MASK)).astype(np.int64)
         time = stamp + self._offsets_before()[groups]
@@ -144,7 +155,7 @@ class BlockClock:
             time[index] += np.cumsum(step[:-1])
         self._anchor(time, groups, only)
         is_data = types == PacketType.DATA
-        if "receipt_timestamp" in (rows.dtype.names or ()):
+        if "receipt_timestamp" in rows:
             receipt = rows["receipt_timestamp"].astype(np.int64)
             late = is_data & (receipt < stamp) & (receipt > 0)
             if late.any():
@@ -152,11 +163,31 @@ class BlockClock:
         time[~(is_data | (types == PacketType.SYNC) | (types == PacketType.TRIGGER))] = UNKNOWN
         return time
 
+    def _compiled(self, loops: Any) -> np.ndarray:
+        """As `time_ticks` of all rows."""
+        columns, time = self.columns, np.empty(len(self.rows), np.int64)
+        types, groups = columns["packet_type"], columns["io_group"]
+        receipts = columns["receipt_timestamp"] if "receipt_timestamp" in columns else np.zeros(0, np.uint32)
+        rows, ticks = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        if self._pps:
+            rows, ticks = (np.concatenate(parts) for parts in zip(*self._pps.values(), strict=True))
+            order = np.argsort(rows)
+            rows, ticks = rows[order], ticks[order]
+        loops.times(
+            types, groups, columns["timestamp"], receipts, self._offsets_before(), rows, ticks,
+            TICKS_PER_SECOND, np.uint64(TIMESTAMP_MASK), time,
+        )  # fmt: skip
+        self._anchor(time, groups, None)
+        time[(types != PacketType.DATA) & (types != PacketType.SYNC) & (types != PacketType.TRIGGER)] = UNKNOWN
+        return time
+
     def _offsets_before(self) -> np.ndarray:
         """Ticks to add at the start of the block, by io_group, shape (256,)."""
         passed, anchors = self.before.passed, self.before.anchors
-        everyone = anchors.get(0, 0)
-        return np.array([passed.get(group, 0) + anchors.get(group, everyone) for group in range(256)], np.int64)
+        ticks = np.full(256, anchors.get(0, 0), np.int64)
+        ticks[list(anchors)] = list(anchors.values())
+        ticks[list(passed)] += np.array(list(passed.values()), np.int64)
+        return ticks
 
     def _anchor(self, time: np.ndarray, groups: np.ndarray, only: np.ndarray | None) -> None:
         """Adds the anchors that are set in this block, to the rows after each; `only` as in `time_ticks`."""

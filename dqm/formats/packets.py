@@ -9,9 +9,11 @@ import numpy as np
 
 from dqm.formats.about import About
 from dqm.formats.beside import Beside
+from dqm.formats.census import Census, Chips, PixelSums, count_chips, sum_pixels, take_census
 from dqm.formats.clock import BlockClock, ClockState, trigger_key
-from dqm.formats.columns import PACKET_DTYPE, PacketType
+from dqm.formats.columns import PACKET_DTYPE, Columns, PacketType
 from dqm.formats.triggers import ALL_GROUPS, Recent, Stretch, beside_triggers
+from dqm.kernels import loops_for
 
 DERIVED = ("unix_time", "time_ticks", "tile", "pixel")
 """Columns that the reader adds to those of the file."""
@@ -70,7 +72,7 @@ class Packets:
                 return clock.unix_time()
             if name == "time_ticks":
                 return clock.time_ticks()
-            return np.ascontiguousarray(rows[name])
+            return clock.columns[name]
 
         packets = cls(column, names, len(rows), detector, first_row)
         packets.source, packets.recent = (rows, clock), recent
@@ -115,6 +117,8 @@ class Packets:
     def forget(self) -> None:
         """Drops what was derived: selections refer back to their block, and would keep it until a garbage collection."""
         kept, self._cache = self._cache, {}
+        if self.source is not None:
+            self.source[1].columns.forget()
         for value in kept.values():
             if isinstance(value, Packets):
                 value.forget()
@@ -146,6 +150,24 @@ class Packets:
             return self.select((self["packet_type"] == PacketType.DATA) & (self["valid_parity"] == 1))
 
         return self.once("data", select)
+
+    @property
+    def census(self) -> Census:
+        """How many packets there are of each second, io_group, io_channel, type and parity: a table of some hundred rows.
+
+        ``tally((256,), census.data.io_group, weights=census.data.rows)`` is as the tally of ``data["io_group"]``.
+        """
+        return self.once("census", lambda: take_census(self))
+
+    @property
+    def chips(self) -> Chips:
+        """How many data packets of valid parity came from each chip."""
+        return self.once("chips", lambda: count_chips(self))
+
+    @property
+    def pixel_sums(self) -> PixelSums:
+        """Of each pixel that is hit: data packets of valid parity, sum of their ADC counts and of the squares of these."""
+        return self.once("pixel_sums", lambda: sum_pixels(self.data))
 
     def beside_triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
         """Data packets within 1 ms after a trigger (0.2 ms before it), with the column ``trigger_ticks`` since it.
@@ -224,19 +246,25 @@ class Packets:
 
         def split() -> list[tuple[int, np.ndarray]]:
             types = self["packet_type"]
+            if loops := loops_for(len(self)):
+                size, times = np.zeros(256, np.int64), np.empty(len(self), np.int64)
+                loops.by_group(types, self["valid_parity"], self["io_group"], self["time_ticks"], size, times)
+                return _pieces(size, times)
             trusted = (types == PacketType.DATA) & (self["valid_parity"] == 1)
             trusted |= (types == PacketType.SYNC) | (types == PacketType.TRIGGER)
             rows = np.flatnonzero(trusted)
             groups = self["io_group"].take(rows)
             order = np.argsort(groups, kind="stable")  # counting sort: the groups are single bytes
             times = self["time_ticks"].take(rows.take(order))
-            size = np.bincount(groups, minlength=256)
-            stops = np.cumsum(size)
-            return [
-                (group, times[stops[group] - size[group] : stops[group]]) for group in np.flatnonzero(size).tolist()
-            ]
+            return _pieces(np.bincount(groups, minlength=256), times)
 
         return self.once("timeline", split)
+
+
+def _pieces(size: np.ndarray, times: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """The times of each io_group that has any, out of those of all, which come one io_group after the other."""
+    stops = np.cumsum(size)
+    return [(group, times[stops[group] - size[group] : stops[group]]) for group in np.flatnonzero(size).tolist()]
 
 
 class Thinned(Packets):
@@ -289,11 +317,11 @@ def cut(
     file: About | None = None,
 ) -> Iterator[Packets]:
     """The rows in blocks of the given sizes, what is left in a last one, with times carried over the edges."""
-    state, recent = clock or ClockState(), Recent()
+    state, recent, wanted = clock or ClockState(), Recent(), set[str]()
     start = 0
     for size in [*sizes, len(rows)]:
         stop = min(start + size, len(rows))
-        block = BlockClock(rows[start:stop], state)
+        block = BlockClock(rows[start:stop], state, Columns(rows[start:stop], wanted))
         packets = Packets.of_rows(rows[start:stop], block, detector, start, recent)
         packets.file, file = file, None
         yield packets

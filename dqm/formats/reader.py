@@ -18,7 +18,7 @@ from dqm.formats.about import About
 from dqm.formats.beside import Beside, beside_packets
 from dqm.formats.chunks import ChunksAhead, DamagedChunk, chunks_ahead
 from dqm.formats.clock import LATEST_UNIX, BlockClock, ClockState
-from dqm.formats.columns import PACKET_DTYPE, WrongColumns, known_columns, to_today
+from dqm.formats.columns import PACKET_DTYPE, Columns, WrongColumns, known_columns, to_today
 from dqm.formats.configuration import configuration_of, has_configuration
 from dqm.formats.doorkeeper import DOORKEEPER
 from dqm.formats.hdf5 import (
@@ -41,6 +41,8 @@ from dqm.formats.names import NameParts, parse_name
 from dqm.formats.packets import DERIVED, Packets, no_packets
 from dqm.formats.triggers import LOOK_ROWS, Recent, Stretch
 from dqm.formats.trust import Messages, rows_of
+from dqm.kernels import expect
+from dqm.kernels.memory import keep_freed
 
 BLOCK_ROWS = 65_536
 KNOWN_VERSIONS = ("0.0", "1.0", "2.0", "2.1", "2.2", "2.3", "2.4")
@@ -155,6 +157,7 @@ class Reader(ABC):
         self._beside_them: Beside | None = None
         self._growing = provisional or is_following(file) or is_shared(file)
         self._stamp = stamp_of(file)
+        self._wanted: set[str] = set()
 
     @property
     def closed_by_writer(self) -> bool:
@@ -191,15 +194,19 @@ class Reader(ABC):
 
     def blocks(self, start: Cursor | int = 0) -> Iterator[Packets]:
         """Blocks from `start` on: a cursor of an earlier reading, or a row (before it only the clock is read)."""
+        keep_freed()
         goal = 0 if isinstance(start, Cursor) else int(start)
         self.cursor = start if isinstance(start, Cursor) else Cursor()
         self.stopped = False
         self._damaged = self._damaged or self.cursor.damaged > 0 or self.cursor.cut_short > 0
         began = self.cursor
+        expect(max((self.rows or 0) - self.cursor.row, 0))
         recent = Recent((), lambda: self._read_again(began)) if began.marks else Recent()
         about = None if self.cursor.told or goal else self.about
         for rows, after in self._pieces(goal):
-            clock = BlockClock(rows, self.cursor.clock)
+            if self.rows is None:  # as many as the messages hold
+                expect(len(rows))
+            clock = BlockClock(rows, self.cursor.clock, Columns(rows, self._wanted))
             first = self.cursor.row
             self.cursor = self.cursor.then(
                 replace(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dqm.formats.columns import PacketType
+from dqm.kernels import loops_for
 
 if TYPE_CHECKING:
     from dqm.formats.clock import BlockClock
@@ -180,7 +181,11 @@ def _near(stretch: Stretch, low: int, high: int, time: np.ndarray) -> tuple[np.n
     for edge in range(-BEFORE_TICKS, AFTER_TICKS + (1 << CELL_BITS), 1 << CELL_BITS):
         cells[(time + min(edge, AFTER_TICKS)) >> CELL_BITS & (CELLS - 1)] = True
     times = stretch.times[low:high] if stretch.times is not None else stretch.clock.time_ticks(np.arange(low, high))
-    where = np.flatnonzero(cells[times >> CELL_BITS & (CELLS - 1)])
     rows = stretch.rows[low:high]
+    if loops := loops_for(high - low):
+        found = np.empty(high - low, np.int64)
+        where = found[: loops.near(cells, CELL_BITS, times, rows["packet_type"], rows["valid_parity"], found)]
+        return low + where, times[where]
+    where = np.flatnonzero(cells[times >> CELL_BITS & (CELLS - 1)])
     where = where[(rows["packet_type"][where] == PacketType.DATA) & (rows["valid_parity"][where] == 1)]
     return low + where, times[where]

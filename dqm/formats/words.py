@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dqm.formats.columns import PACKET_DTYPE, PacketType
+from dqm.kernels import loops_for
 
 HEADER_BYTES = 8
 WORD_BYTES = 16
@@ -80,6 +81,11 @@ def decode(payloads: list[np.ndarray], io_groups: np.ndarray) -> tuple[np.ndarra
     pieces: list[np.ndarray] = [BLANK] * (2 * len(payloads))
     pieces[1::2] = [payload[:end] for payload, end in zip(payloads, stop.tolist(), strict=True)]
     words = np.concatenate(pieces).view(WORD)
+    if loops := loops_for(len(words)):
+        rows, starts = np.empty(len(words), PACKET_DTYPE), np.empty(len(payloads), np.int64)
+        lines, quads = rows.view("<u4").reshape(-1, 9), words.view("<u4").reshape(-1, 4)
+        rows = rows[: loops.decode(quads, n_words, io_groups.astype(np.uint32), lines, starts)]
+        return rows, _every_start(whole, starts, len(rows)), damaged
     starts = np.concatenate([[0], np.cumsum(n_words[:-1] + 1)]).astype(np.int64)
     header = words.view(BEHIND_BLANK)["header"][starts]
     kind = words["kind"].astype(np.int16)
@@ -95,10 +101,15 @@ def decode(payloads: list[np.ndarray], io_groups: np.ndarray) -> tuple[np.ndarra
     _fill_signals(rows, words.view(SIGNAL), kind)
     rows["packet_type"][starts] = PacketType.TIMESTAMP
     rows["timestamp"][starts] = header["unix"]
-    every = np.zeros(len(sizes), np.int64)
+    return rows, _every_start(whole, starts, len(rows)), damaged
+
+
+def _every_start(whole: np.ndarray, starts: np.ndarray, n_rows: int) -> np.ndarray:
+    """The row at which each message starts; `starts` are those of the whole ones, others have no rows."""
+    every = np.zeros(len(whole), np.int64)
     every[whole] = starts
-    every[~whole] = np.concatenate([starts, [len(rows)]])[np.cumsum(whole)[~whole]]
-    return rows, every, damaged
+    every[~whole] = np.append(starts, n_rows)[np.cumsum(whole)[~whole]]
+    return every
 
 
 def _fill_data(rows: np.ndarray, words: np.ndarray, kind: np.ndarray) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dqm import kernels
 from dqm.formats.beside import Beside
 from plots.base import MergeablePlot, Plot, State, Trend, check_figure, load_figure
 from plots.isolation.loading import fault_of, import_file, plots_in
@@ -377,6 +378,7 @@ def main() -> None:
     go.Figure().add_scatter(y=[0.0]).to_json(engine="orjson")  # what plotly loads at first use is not the plug-in's
     import hist  # noqa: F401
 
+    kernels.allow(False)  # a compiler has no place within these limits
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, options["output_bytes"])
     limit_memory(options["memory_mb"] << 20)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from dqm.formats.clock import ClockState
+from dqm.formats.columns import Columns
 from dqm.formats.packets import Packets
 from plots.base import HostTrouble
 from plots.state import Extent, KeyedCounts, LiveTime, Scatter, Series, Versions, _arrays_of
@@ -144,12 +145,13 @@ class LazyClock:
 
     def __init__(self, rows: np.ndarray, before: dict):
         self.rows, self._before, self._clock = rows, before, None
+        self.columns = Columns(rows)
 
     def _ready(self) -> Any:
         if self._clock is None:
             from dqm.formats.clock import BlockClock
 
-            self._clock = BlockClock(self.rows, ClockState.from_json(self._before))  # type: ignore[assignment]
+            self._clock = BlockClock(self.rows, ClockState.from_json(self._before), self.columns)  # type: ignore[assignment]
         return self._clock
 
     @property
