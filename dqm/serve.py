@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -22,9 +23,11 @@ from gunicorn.glogging import Logger
 from dqm import logs
 from dqm.edge.slow import LIMITS, PatientWorker
 from dqm.settings import Settings, store_url
-from dqm.store import StoreProblem, open_store
+from dqm.store import OldSchema, StoreProblem, open_store
 
 FAILED, BAD_INPUT = 1, 2
+log = logging.getLogger("larboard.site")
+
 APP = Path(__file__).resolve().parent.parent / "app.py"
 STOP_S = 2
 """What is being answered may take so long when the site stops; event streams are ended at once."""
@@ -32,6 +35,8 @@ HANGS_S = 60
 KEEP_S = 15
 """A connection without a request is closed after so long."""
 BACKLOG = 512
+AGAIN_S = 0.5
+"""A worker that begins while the database is away asks for it so often."""
 EXTENSION, PRESENCE = "larboard.events", "larboard.presence"
 
 
@@ -161,14 +166,25 @@ class Gunicorn(BaseApplication):
 
     def load(self) -> Any:
         logs.set_up(self._settings.log.format, self._settings.log.level)
-        try:
-            app = self._make_app(self._settings)
-        except StoreProblem as problem:
-            print(f"larboard: {problem}", file=sys.stderr, flush=True)
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        app = self._made()
         _warm(app)
         gc.freeze()  # what is there lives as long as the process: not to be looked through again and again, nor at the end
         return app.server
+
+    def _made(self) -> Any:
+        """The app, as soon as the database answers: a worker that ended for want of it would end the whole site."""
+        said = False
+        while True:
+            try:
+                return self._make_app(self._settings)
+            except OldSchema as problem:
+                print(f"larboard: {problem}", file=sys.stderr, flush=True)
+                sys.exit(Arbiter.WORKER_BOOT_ERROR)
+            except StoreProblem as problem:
+                if not said:
+                    log.warning("%s; the site waits for it", problem)
+                said = True
+                time.sleep(AGAIN_S)
 
     def _announce(self, _worker: Any) -> None:
         """Says the address, in whichever worker is the first to take the token."""

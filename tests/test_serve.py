@@ -48,6 +48,11 @@ def make(settings):
 
 serve(load_settings(), lambda text: print(text, flush=True), make)
 """
+# its database is away while there is a file of this name
+SERVE_AWAY = SERVE_API.replace(
+    "def make(settings):\n",
+    "def make(settings):\n    if os.path.exists('away'): raise StoreProblem('the database cannot be used: it is away')\n",
+).replace("from dqm.store import", "import os\nfrom dqm.store import StoreProblem,")
 Start = Callable[..., "Running"]
 
 
@@ -271,3 +276,19 @@ def test_the_address_is_one_that_a_browser_takes(host: str, shown: str) -> None:
     with socket.socket() as listener:
         listener.bind((host, 0))
         assert address_of(listener) == f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def test_a_worker_that_begins_while_the_database_is_away_waits_for_it(start: Start, tmp_path: Path) -> None:
+    running = start(SERVE_AWAY, web__workers=1)
+    where = running.where()
+    (tmp_path / "away").touch()
+    [worker] = running.workers
+    worker.kill()
+    assert running.process.stderr
+    for line in running.process.stderr:
+        if "it is away; the site waits for it" in line:
+            break
+    (tmp_path / "away").unlink()
+    assert get(where, "/api/v1/runs")[0] == 200
+    code, _, complaints = running.end()
+    assert (code, complaints) == (0, "")
