@@ -4,6 +4,7 @@
   const larboard = (window.larboard = window.larboard || {});
   const root = document.documentElement;
   const AT_ONCE = 4; // fetches
+  const TOOLBAR = 36; // px: what it covers above a figure
   const REDRAW_MS = 500; // between two redraws of one figure
   const RETRY_MS = 5000;
   const TIMEOUT_MS = 30000;
@@ -255,6 +256,7 @@
     delete layout.width;
     layout.height = layout.height || 0;
     if (layout.title && layout.title.text) layout.margin = { ...layout.margin, t: 56 };
+    else if ("toolbar" in figure.element.dataset && layout.margin && layout.margin.t < TOOLBAR) layout.margin = { ...layout.margin, t: TOOLBAR };
     if (!figure.canvas) figure.element.replaceChildren();
     figure.layout = layout;
     rememberHeight(figure, layout.height);

@@ -29,6 +29,7 @@ from dqm.views.elements import NoFigure
 from dqm.views.mask_changes import Area, Edit, change
 from dqm.views.run_page import RunPage, Without, run_page
 from dqm.views.site import Site
+from layouts.pages.plot.layout import layout
 from plots.base import State
 from plots.contract import same_state
 from tests.filling import fill
@@ -244,6 +245,15 @@ def test_a_run_that_was_counted_further_since_the_page_asked_is_masked_as_it_is_
     state = figures.state_without(site, run_of(site), before, site.registry.plots["ChipRate"], None, mask)
     assert state
     assert same_state(state, counted(site, [second], mask)["ChipRate"])  # `fill` keeps the newest file
+
+
+def test_packets_behind_a_bin_are_those_of_all_channels_and_a_masked_page_says_so(site: Site, data: Path) -> None:
+    mask = made(site, chips=["1-1-11"])
+    words = "a click on a bin shows its packets"
+    assert f"{words}, of all channels" in str(layout(site, {"mask": mask.address}, "7", "AdcSpectrum"))
+    whole = str(layout(site, {}, "7", "AdcSpectrum"))
+    assert words in whole
+    assert f"{words}, of" not in whole
 
 
 # counted anew ---------------------------------------------------------------------------------------------------------

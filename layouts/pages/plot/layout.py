@@ -97,7 +97,8 @@ def _head(found: PlotPage, run: str) -> list[Any]:
         down = html.A("pixels one by one", id="to-pixels", href=href, className="button")
         title.children.append(down)
     elif tile.behind:
-        title.children.append(html.Span("a click on a bin shows its packets", className="weak"))
+        whose = ", of all channels" if page.mask else ""
+        title.children.append(html.Span(f"a click on a bin shows its packets{whose}", className="weak"))
     return [html.Div(links, className="links"), title, html.P(cover_of(tile, page), className="cover"), *words]
 
 
