@@ -120,13 +120,14 @@ def sum_pixels(data: Packets) -> PixelSums:
     """Of data packets; those outside the detector are left out."""
     size, pixel, adc = len(data.detector.pixels), data["pixel"], data["dataword"]
     if loops := loops_for(len(data)):
-        words = getattr(_local, "words", None)
+        words, _local.words = getattr(_local, "words", None), None  # they come back only if they are 0 again
         if words is None or len(words) != size:
-            words = _local.words = np.zeros(size, np.int64)
+            words = np.zeros(size, np.int64)
         full = np.empty((2, len(data) // loops.MOST + 1), np.int64)
         n_hit, n_full = loops.sum_pixels(words, pixel, adc, full)
         found = np.empty((4, n_hit + n_full), np.int64)
         loops.empty_words(words, full[:, :n_full], found)
+        _local.words = words
         index, *parts = found
         if n_full:  # a pixel may be there more than once
             index, place = np.unique(index, return_inverse=True)
