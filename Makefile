@@ -59,6 +59,9 @@ format: setup-dev
 
 bench: setup-dev browser postgresql ## speed and memory over 10 million packets, of the live site, and a year in a store
 	$(BIN)/python -m benchmarks.process
+	$(BIN)/python -m benchmarks.growing
+	$(BIN)/python -m benchmarks.decoding
+	$(BIN)/python -m benchmarks.merging
 	$(BIN)/python -m benchmarks.convert
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.isolation

@@ -56,7 +56,7 @@ class Known(Sources):
     """The geometry that the file was made with."""
 
     def match(self, reader: Reader) -> Match:
-        like = next(like for like in LIKE if like in reader.path.name)
+        like = next((like for like in LIKE if like in reader.path.name), LIKE[0])
         return Match(detector(like), "made with it")
 
 

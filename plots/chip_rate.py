@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from plots.base import DATA, Bin, KeyedCounts, LeftOut, LiveTime, MergeablePlot, Packets, Ranges, State, Trend, tally
+from plots.base import DATA, Bin, KeyedCounts, LeftOut, LiveTime, MergeablePlot, Packets, Ranges, State, Trend
 from plots.drawing import axes, number_in, say
 
 WARN_HZ, ALARM_HZ = 100, 1000  # pacmon, tile boards
@@ -99,10 +99,12 @@ def _chips(packets: Packets) -> KeyedCounts:
     """Packets of each chip, by ``(io_group << 8 | tile in the io_group) << 8 | chip_id``."""
     chips = packets.chips
     # the network of a tile may read a chip out through another of its four io_channels: they are one
-    tile = (chips.io_channel.astype(np.int64) + 3) // CHANNELS_PER_TILE
-    keys, place = np.unique((chips.io_group.astype(np.int64) << 8 | tile) << 8 | chips.chip_id, return_inverse=True)
-    counts = tally((len(keys),), place, weights=chips.packets)
-    return KeyedCounts(keys, counts, int(counts.sum()))
+    tile = chips.io_group.astype(np.int64) << 8 | (chips.io_channel.astype(np.int64) + 3) // CHANNELS_PER_TILE
+    tiles, first = np.unique(tile, return_index=True)
+    # io_channels are ascending, so that those of a tile stand beside each other
+    counts = np.add.reduceat(chips.packets, first, axis=0) if len(first) else chips.packets
+    row, chip = np.nonzero(counts)
+    return KeyedCounts(tiles[row] << 8 | chip, counts[row, chip], int(counts.sum()))
 
 
 def _chip_keys(detector: Any, left_out: LeftOut) -> np.ndarray | None:

@@ -282,6 +282,9 @@ CELL_BITS = 24
 
 def _in_cells(times: np.ndarray) -> np.ndarray:
     """Spans that hold `times`, each within one cell: in the order of the times, which may go back."""
+    if loops := loops_for(len(times)):
+        found = np.empty((len(times), 2), np.int64)
+        return found[: loops.spans(times, CELL_BITS, found)].copy()
     cell = times >> CELL_BITS
     begins = np.append(0, np.flatnonzero(cell[1:] != cell[:-1]) + 1)
     return np.stack([np.minimum.reduceat(times, begins), np.maximum.reduceat(times, begins)], axis=1)

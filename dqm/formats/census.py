@@ -53,42 +53,39 @@ def take_census(packets: Packets) -> Census:
     group, channel = packets["io_group"], packets["io_channel"]
     if not len(packets):
         return Census(unix, group, channel, types, parity == 1, np.zeros(0, np.int64))
-    first, last = int(unix.min()), int(unix.max())
-    if first < 0 <= last:  # before the first timestamp packet: as if it were the second before
-        later = unix[unix >= 0]
-        first = int(later.min()) - 1
-    links = np.flatnonzero(_links(group, channel))
+    loops = loops_for(len(packets))
+    if loops:
+        place = np.zeros(1 << 16, np.int32)
+        links, first, last, untimed, highest = loops.kinds(unix, group, channel, types, place)
+    else:
+        links = np.flatnonzero(np.bincount(group.astype(np.uint16) << 8 | channel, minlength=1 << 16))
+        untimed, last, highest = int(unix.min()) < 0, int(unix.max()), int(types.max())
+        first = int(unix.min(initial=last, where=unix >= 0)) if untimed else int(unix.min())
+    if untimed:  # as if it were the second before
+        first = max(first, 0) - 1
     seconds = last - first + 1
-    if int(types.max()) > PacketType.TRIGGER or seconds * len(links) * KINDS > MOST_CELLS:
+    if highest > PacketType.TRIGGER or seconds * len(links) * KINDS > MOST_CELLS:
         return _sorted_census(packets)
-    place = np.zeros(1 << 16, np.int32)
-    place[links] = np.arange(len(links))
-    counts = np.zeros((seconds, len(links), KINDS), np.int64)
-    if loops := loops_for(len(packets)):
+    if loops:
+        place -= 1
+        counts = np.zeros((seconds, len(links), KINDS), np.int64)
         loops.census(counts, place, unix, first, group, channel, types, parity)
     else:
+        place = np.zeros(1 << 16, np.int32)
+        place[links] = np.arange(len(links))
         cell = np.maximum(unix - first, 0).astype(np.int32) * np.int32(len(links))
         cell += place[group.astype(np.uint16) << 8 | channel]
         cell *= np.int32(KINDS)
         cell += types * np.uint8(2) + (parity == 1)
-        counts = np.bincount(cell, minlength=counts.size).reshape(counts.shape)
+        counts = np.bincount(cell, minlength=seconds * len(links) * KINDS).reshape(seconds, len(links), KINDS)
     second, link, kind = np.nonzero(counts)
     time = second + first
-    if int(unix.min()) < 0:
+    if untimed:
         time[second == 0] = -1
     return Census(
         time, (links[link] >> 8).astype(np.uint8), (links[link] & 255).astype(np.uint8), (kind >> 1).astype(np.uint8),
         (kind & 1).astype(bool), counts[second, link, kind].astype(np.int64),
     )  # fmt: skip
-
-
-def _links(group: np.ndarray, channel: np.ndarray) -> np.ndarray:
-    """Rows of each ``io_group << 8 | io_channel``, shape (65536,)."""
-    if loops := loops_for(len(group)):
-        seen = np.zeros((256, 256), np.int64)
-        loops.tally2(seen, group, channel)
-        return seen.ravel()
-    return np.bincount(group.astype(np.uint16) << 8 | channel, minlength=1 << 16)
 
 
 def _sorted_census(packets: Packets) -> Census:
@@ -123,18 +120,16 @@ def sum_pixels(data: Packets) -> PixelSums:
     """Of data packets; those outside the detector are left out."""
     size, pixel, adc = len(data.detector.pixels), data["pixel"], data["dataword"]
     if loops := loops_for(len(data)):
-        words = getattr(_local, "words", None)
+        words, _local.words = getattr(_local, "words", None), None  # they come back only if they are 0 again
         if words is None or len(words) != size:
-            words = _local.words = np.zeros(size, np.int64)
+            words = np.zeros(size, np.int64)
         full = np.empty((2, len(data) // loops.MOST + 1), np.int64)
         n_hit, n_full = loops.sum_pixels(words, pixel, adc, full)
-        found = np.empty((2, n_hit), np.int64)
-        loops.empty_words(words, found)
-        if n_full:
-            found = np.concatenate([found, full[:, :n_full]], axis=1)
-        index, word = found
-        parts = [word >> loops.ONCE, word >> loops.VALUE & (1 << 20) - 1, word & (1 << 28) - 1]
-        if n_full:
+        found = np.empty((4, n_hit + n_full), np.int64)
+        loops.empty_words(words, full[:, :n_full], found)
+        _local.words = words
+        index, *parts = found
+        if n_full:  # a pixel may be there more than once
             index, place = np.unique(index, return_inverse=True)
             parts = [np.bincount(place, part).astype(np.int64) for part in parts]
         return PixelSums(size, index, *parts)
@@ -150,13 +145,13 @@ def sum_pixels(data: Packets) -> PixelSums:
 
 @dataclass(frozen=True)
 class Chips:
-    """How many data packets of valid parity each chip sent, by the io_channel that read it out; each shape (n_chip,)."""
+    """How many data packets of valid parity each chip sent, by the io_channel that read it out."""
 
     io_group: np.ndarray
+    """Of each io_channel that sent any, ascending by both, shape (n_channel,)."""
     io_channel: np.ndarray
-    chip_id: np.ndarray
     packets: np.ndarray
-    """int64."""
+    """int64, shape (n_channel, 256), by chip_id."""
 
 
 def count_chips(packets: Packets) -> Chips:
@@ -170,9 +165,5 @@ def count_chips(packets: Packets) -> Chips:
         loops.chips(counts, place, data["io_group"], data["io_channel"], data["chip_id"])
     else:
         chip = place[data["io_group"].astype(np.uint16) << 8 | data["io_channel"]] << 8 | data["chip_id"]
-        counts = np.bincount(chip, minlength=counts.size).reshape(counts.shape)
-    link, chip = np.nonzero(counts)
-    return Chips(
-        (links[link] >> 8).astype(np.uint8), (links[link] & 255).astype(np.uint8), chip.astype(np.uint8),
-        counts[link, chip].astype(np.int64),
-    )  # fmt: skip
+        counts = np.bincount(chip, minlength=counts.size).reshape(counts.shape).astype(np.int64, copy=False)
+    return Chips((links >> 8).astype(np.uint8), (links & 255).astype(np.uint8), counts)

@@ -177,8 +177,9 @@ class BlockClock:
             types, groups, columns["timestamp"], receipts, self._offsets_before(), rows, ticks,
             TICKS_PER_SECOND, np.uint64(TIMESTAMP_MASK), time,
         )  # fmt: skip
-        self._anchor(time, groups, None)
-        time[(types != PacketType.DATA) & (types != PacketType.SYNC) & (types != PacketType.TRIGGER)] = UNKNOWN
+        if self._new_anchors:
+            self._anchor(time, groups, None)
+            time[(types != PacketType.DATA) & (types != PacketType.SYNC) & (types != PacketType.TRIGGER)] = UNKNOWN
         return time
 
     def _offsets_before(self) -> np.ndarray:

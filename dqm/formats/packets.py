@@ -161,7 +161,7 @@ class Packets:
 
     @property
     def chips(self) -> Chips:
-        """How many data packets of valid parity came from each chip."""
+        """How many data packets of valid parity came from each chip through each io_channel."""
         return self.once("chips", lambda: count_chips(self))
 
     @property

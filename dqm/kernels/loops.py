@@ -104,7 +104,7 @@ def pixels(io_group, io_channel, chip_id, channel_id, slot_of, pixel_of, found):
 
 @compiled
 def times(types, groups, stamps, receipts, offset, pps, periods, second, mask, found):  # type: ignore[no-untyped-def]
-    """Ticks of all rows, before new anchors are added; `offset`, by io_group, is changed."""
+    """Ticks of all rows, before new anchors are added, -1 without a counter; `offset`, by io_group, is changed."""
     following = 0
     late = len(receipts) > 0
     for i in range(len(types)):
@@ -113,10 +113,27 @@ def times(types, groups, stamps, receipts, offset, pps, periods, second, mask, f
         time = stamp + offset[group]
         if kind == 0 and late and receipts[i] < stamp and receipts[i] > 0:
             time -= second
-        found[i] = time
+        found[i] = time if kind == 0 or kind == 6 or kind == 7 else -1
         if following < len(pps) and pps[following] == i:
             offset[group] += periods[following]
             following += 1
+
+
+@compiled
+def spans(times, bits, found):  # type: ignore[no-untyped-def]
+    """Lowest and highest of the times that follow each other in one cell of 2**bits; how many such pairs."""
+    n = 0
+    cell = times[0] >> bits
+    low = high = times[0]
+    for i in range(1, len(times)):
+        time = times[i]
+        if time >> bits != cell:
+            found[n, 0], found[n, 1] = low, high
+            n += 1
+            cell, low, high = time >> bits, time, time
+        low, high = min(low, time), max(high, time)
+    found[n, 0], found[n, 1] = low, high
+    return n + 1
 
 
 @compiled
@@ -178,14 +195,52 @@ def sum_pixels(words, pixel, adc, full):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def empty_words(words, found):  # type: ignore[no-untyped-def]
-    """Places and words that are not 0, ascending; they are 0 afterwards."""
+def empty_words(words, full, found):  # type: ignore[no-untyped-def]
+    """Places and the three parts of all words that are not 0, ascending, then of `full`; `words` are 0 afterwards."""
     n = 0
     for at in range(len(words)):
-        if words[at] != 0:
-            found[0, n], found[1, n] = at, words[at]
+        word = words[at]
+        if word != 0:
+            found[0, n], found[1, n] = at, word >> ONCE
+            found[2, n], found[3, n] = word >> VALUE & (1 << (ONCE - VALUE)) - 1, word & (1 << VALUE) - 1
             words[at] = 0
             n += 1
+    for i in range(full.shape[1]):
+        word = full[1, i]
+        found[0, n], found[1, n] = full[0, i], word >> ONCE
+        found[2, n], found[3, n] = word >> VALUE & (1 << (ONCE - VALUE)) - 1, word & (1 << VALUE) - 1
+        n += 1
+
+
+@compiled
+def kinds(unix_time, groups, channels, types, place):  # type: ignore[no-untyped-def]
+    """The io_channels that there are and, in `place`, their number plus 1; first and last second; the highest type."""
+    links, n = np.empty(1 << 16, np.int64), 0
+    first, last, untimed, highest = np.int64(np.iinfo(np.int64).max), np.int64(-1), False, 0
+    for i in range(len(types)):
+        link = np.int64(groups[i]) << 8 | np.int64(channels[i])
+        if place[link] == 0:
+            links[n] = link
+            n += 1
+            place[link] = n
+        time = unix_time[i]
+        if time >= 0:
+            first, last = min(first, time), max(last, time)
+        else:
+            untimed = True
+        highest = max(highest, types[i])
+    return links[:n], first if last >= 0 else np.int64(-1), last, untimed, highest
+
+
+@compiled
+def take_bytes(rows, offsets, columns):  # type: ignore[no-untyped-def]
+    """Columns of single bytes out of rows of bytes, some rows at a time that stay in the cache of a core."""
+    for start in range(0, len(rows), 2048):
+        part = rows[start : start + 2048]
+        for k in range(len(offsets)):
+            at, column = offsets[k], columns[k, start : start + 2048]
+            for i in range(len(part)):
+                column[i] = part[i, at]
 
 
 @compiled
