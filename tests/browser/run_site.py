@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -99,6 +100,16 @@ class Running:
             element = elements.get(tx, found.id, plot)
             assert element
             elements.save(tx, replace(element, updated=time.time(), **changes))
+
+
+PLACES = {"io_group": "1", "tile": "1", "chip": "1-1-11"}
+
+
+def path_of(rule: str, plot: str) -> str:
+    """The path of a page about run 7, one of its plots, and a place of the demo detector."""
+    parts = {"<run>": "7", "<plot>": plot, "<channel>": "1-1-11-0"}
+    rule = re.sub(r"(\w+)/<place>", lambda found: f"{found[1]}/{PLACES[found[1]]}", rule)
+    return re.sub(r"<\w+>", lambda part: parts[part[0]], rule)
 
 
 def site_over(folder: Path, plugins: list[Path] | None = None, **web: Any) -> Running:

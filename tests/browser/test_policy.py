@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from layouts.pages import PAGES
-from tests.browser.run_site import Running, site_over
+from tests.browser.run_site import Running, path_of, site_over
 from tests.filling import fill
 
-PARTS = {"<run>": "7", "<plot>": "PixelMap"}  # drawn by WebGL or as an image
 LISTEN = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -44,7 +42,7 @@ def test_no_page_breaks_the_policy(running: Running, watched: Page, one: object)
     complaints: list[str] = []
     watched.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     rule: str = one.rule  # type: ignore[attr-defined]
-    watched.goto(running.url + re.sub(r"<\w+>", lambda part: PARTS[part[0]], rule))
+    watched.goto(running.url + path_of(rule, "PixelMap"))  # drawn by WebGL or as an image
     expect(watched.locator("#live")).to_have_text("live")
     watched.wait_for_function("() => !document.documentElement.dataset.arriving && !larboard.figuresToCome()")
     assert watched.evaluate("() => window.violations") == []

@@ -15,12 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dqm.formats import open_file
-from dqm.ingest.oneshot import Sources
-from dqm.ingest.service import LostLead, Watch
+from dqm.ingest.service import LostLead
 from dqm.records import ElementState
 from dqm.settings import RunRule
 from dqm.store import StoreProblem, elements, files, notices, parts, runs, trends, watchers
-from plots.discovery import Shelf
 from tests.ingest.watching import SHORT, Site, age, take
 
 
@@ -327,7 +325,7 @@ def test_a_leader_that_was_away_too_long_writes_nothing_any_more(site: Site, onc
     old = site.watch
     old._next["scan"] = 0.0
     old.step()
-    other = Watch(site.store, site.settings, Sources(), Shelf(), site.clock)
+    other = site.new_watch()
     original = old.taker._pass
 
     def hanging(*arguments: object, **options: object) -> None:
