@@ -42,11 +42,11 @@ def test_from_a_page_one_signs_in_comes_back_to_it_and_signs_out(site: Served, p
     page.get_by_label("Password").fill(GOOD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(re.compile(r"/files\?search=x$"))
-    expect(page.locator("#navigation").get_by_text("People")).to_be_visible(timeout=30_000)
+    expect(page.locator("#navigation").get_by_text("People")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url(re.compile("/sign-in$"))
     page.goto(f"{site.url}/people")
-    expect(page.get_by_text("People is not for everybody")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("People is not for everybody")).to_be_visible()
     expect(page.locator("#navigation").get_by_text("People")).to_have_count(0)
 
 
@@ -99,7 +99,7 @@ def test_the_audit_trail_is_filtered_and_the_link_brings_the_view_back(site: Ser
     expect(ada.get_by_label("Search", exact=True)).to_have_value("sign in")
     expect(rows).to_have_count(1)
     ada.goto(f"{site.url}/audit?who=nobody")
-    expect(ada.get_by_text("Nothing fits")).to_be_visible(timeout=30_000)
+    expect(ada.get_by_text("Nothing fits")).to_be_visible()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -107,7 +107,7 @@ def test_the_audit_trail_is_filtered_and_the_link_brings_the_view_back(site: Ser
 def test_nothing_is_wider_than_the_window(site: Served, ada: Page, path: str, size: tuple[int, int]) -> None:
     ada.set_viewport_size({"width": size[0], "height": size[1]})
     ada.goto(f"{site.url}{path}")
-    expect(ada.get_by_text("ada").first).to_be_visible(timeout=30_000)
+    expect(ada.get_by_text("ada").first).to_be_visible()
     assert is_inside(ada)
 
 

@@ -182,7 +182,7 @@ def test_a_map_follows_its_run(site: Running, page: Page, some_files: list[FileR
     assert element
     assert str(element.version) == before
     put(site.store, some_files[1], 17)
-    expect(page.locator(".pixels")).not_to_have_attribute("data-painted", str(before), timeout=15_000)
+    expect(page.locator(".pixels")).not_to_have_attribute("data-painted", str(before))
 
 
 def test_the_table_leads_down_without_a_mouse(site: Running, page: Page) -> None:

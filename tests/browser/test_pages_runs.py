@@ -84,7 +84,9 @@ def test_a_click_on_a_column_sorts_in_the_database_and_in_the_url(page: Page, ma
 def test_enter_opens_the_run_of_the_row(page: Page, many: Served) -> None:
     page.goto(f"{many.url}/runs")
     page.locator(f"{ROWS} .ag-cell").first.click()
+    expect(page.locator('.ag-row[row-index="0"] .ag-cell-focus')).to_be_visible()
     page.keyboard.press("ArrowDown")
+    expect(page.locator('.ag-row[row-index="1"] .ag-cell-focus')).to_be_visible()
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{many.url}/runs/9999")
 
