@@ -208,7 +208,7 @@ class TrendName:
         return f"{self.plot}.{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # thousands in a plot: to make a frozen one takes five times as long
 class TrendPoint:
     """A number of one file, at the start of the file."""
 
@@ -220,7 +220,7 @@ class TrendPoint:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # thousands in a plot: to make a frozen one takes five times as long
 class Rollup:
     """The numbers of the files that began in one hour or day (UTC)."""
 

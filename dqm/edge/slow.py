@@ -120,7 +120,9 @@ def _prepare(conn: Any) -> None:
 def _let_go(sock: socket.socket, linger: bool) -> None:
     """Ends a connection here: gunicorn would wait for the client in the thread that accepts all others.
 
-    Whoever still sends is heard for a moment, since closing at once would take the answer away from him.
+    Whoever still sends is heard for a moment, since closing at once would take the answer away from him. After it the
+    socket is closed while it still could be read: a shut one that is emptied never tells its client that there is room
+    again, so he would wait for it a minute instead of hearing that nobody listens.
     """
     heard, until = 0, time.monotonic() + LINGER_S
     with contextlib.suppress(OSError):
@@ -131,5 +133,4 @@ def _let_go(sock: socket.socket, linger: bool) -> None:
             heard += len(content)
             if not content:
                 break
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()

@@ -531,13 +531,13 @@ class Committer:
 
     def _put_off(self, tx: Any, element: RunElement, only_added: bool) -> None:
         """An element whose plug-in is not there now is merged anew when it is back: none of its files counts as merged."""
+        if only_added:  # what is merged stays as it is, what came has no mark yet
+            return
         finished = [
             part
             for part in parts.of_plot(tx, element.run_id, element.plot, finished=True)
             if (part.state, part.plot_version, part.geometry) == ("ok", element.plot_version, element.geometry)
         ]
-        if only_added:  # what is merged stays as it is, what came has no mark yet
-            return
         if any(part.merged and part.base is None for part in finished):
             raise StatesDropped(element.plot)
         parts.mark_merged(tx, [part.file_id for part in finished], element.plot, False)
@@ -558,6 +558,9 @@ class Committer:
             try:
                 with self.begin() as tx:
                     self.rebuild(tx, run_id, only=some)
+            except StoreProblem:
+                self.put_off = True
+                raise
             except StatesDropped:
                 try:
                     self.recount_run(run_id)
@@ -585,10 +588,10 @@ class Committer:
         for part in growing:
             if part.base:
                 state.merge(self.merger.of_part(made, part, detector))
+        values = as_values(made.read_trends(state))  # nothing is marked before all that may fail
         parts.mark_merged(tx, [part.file_id for part in whole], element.plot, True)
         rows = parts.rows(tx, element.run_id, element.plot, element.plot_version, element.geometry)
         provisional = any(part.provisional for part in growing)
-        values = as_values(made.read_trends(state))
         well = (whole or growing) and not parts.any_broken(tx, element.run_id, element.plot)
         state_now = {"state": ElementState.OK, "reason": "", "traceback": ""} if well else {}
         shown = replace(element, base=base, rows=rows, trends=values, provisional=provisional, **state_now)  # type: ignore[arg-type]

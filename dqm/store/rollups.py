@@ -85,18 +85,20 @@ def _of_hours(ids: list[int], day: float) -> sa.Select[Any]:
 def of_trend(tx: Connection, trend_id: int, seconds: int, since: float, until: float) -> list[Rollup]:
     """Hours or days of a trend that overlap a range of time, in order; live and kept rows of one are one."""
     table = trend_rollups.c
-    columns = (
+    kept = sa.case((table.kept, table.count + table.unknown), else_=0)
+    columns: tuple[Any, ...] = (
         table.time, table.count, table.unknown, table.summed, table.total, table.low, table.high, table.first, table.last,
+        kept,
     )  # fmt: skip
     wanted = (
-        sa.select(*columns, table.kept)
+        sa.select(*columns)
         .where(table.trend_id == trend_id, table.seconds == seconds)
         .where(table.time > since - seconds, table.time <= until)
         .order_by(table.time)
     )
     found: list[Rollup] = []
     for row in tx.execute(wanted):
-        rollup = Rollup(seconds, *row[:9], row[1] + row[2] if row[9] else 0)
+        rollup = Rollup(seconds, *row)
         if found and found[-1].time == rollup.time:
             rollup = joined([found.pop(), rollup], seconds)
         found.append(rollup)

@@ -132,9 +132,8 @@ def series(
         found = points(tx, trend_id, since, until)
         return Series("file", found, [], len(found), sum(point.value is None for point in found))
     if resolution != "day" and (resolution == "hour" or near or min(count, (until - since) / HOUR) <= most):
-        hours = coarse if near else rollups.of_trend(tx, trend_id, HOUR, since, until)
-        whole = not dropped or _hours_are_there(tx, trend_id, since, until)
-        if whole and (resolution == "hour" or len(hours) <= most):
+        hours = coarse if near and not dropped else _hours(tx, trend_id, since, until)
+        if hours is not None and (resolution == "hour" or len(hours) <= most):
             return _series("hour", hours)
     return _series("day", coarse if not near else rollups.of_trend(tx, trend_id, DAY, since, until))
 
@@ -148,18 +147,14 @@ def _series(resolution: Resolution, found: list[Rollup]) -> Series:
     )
 
 
-def _hours_are_there(tx: Connection, trend_id: int, since: float, until: float) -> bool:
-    """Whether the hours of all days in a range are still there: a rule drops them after the points."""
-    table = trend_rollups.c
+def _hours(tx: Connection, trend_id: int, since: float, until: float) -> list[Rollup] | None:
+    """Hours in a range; None where those of a day were dropped: a rule drops them after the points."""
     first, behind = rollups.start_of(since, DAY), rollups.start_of(until, DAY) + DAY
-    kept = (table.trend_id == trend_id) & table.kept & (table.time >= first) & (table.time < behind)
-    of = {
-        row[0]: row[1]
-        for row in tx.execute(
-            sa.select(table.seconds, sa.func.sum(table.count + table.unknown)).where(kept).group_by(table.seconds)
-        )
-    }
-    return of.get(HOUR, 0) == of.get(DAY, 0)
+    hours = rollups.of_trend(tx, trend_id, HOUR, first, behind - HOUR)
+    days = rollups.of_trend(tx, trend_id, DAY, first, behind - DAY)
+    if sum(hour.kept for hour in hours) != sum(day.kept for day in days):
+        return None
+    return [hour for hour in hours if since - HOUR < hour.time <= until]
 
 
 def points(tx: Connection, trend_id: int, since: float, until: float, limit: int = 200_000) -> list[TrendPoint]:

@@ -12,7 +12,7 @@ from dqm.records import REST_S, Limits, Plugin
 from dqm.store import Store, audit, parts, plugins
 from dqm.views.site import Site
 from dqm.views.words import number
-from plots.base import PLUGIN_ERRORS, MergeablePlot, Trend
+from plots.base import PLUGIN_ERRORS, HostTrouble, MergeablePlot, Trend
 from plots.discovery import Broken, Found, Registry
 
 
@@ -58,9 +58,17 @@ def describe(found: Found) -> Description:
     return Description(found.name, plot.title, plot.level, kind, plot.version, found.source, tuple(plot.fields), trends)
 
 
-@functools.lru_cache(maxsize=512)
 def _trends(found: Found) -> dict[str, Trend]:
-    """The trends of an empty state. Asked once of each class: a page must not run plug-ins at each look."""
+    """The trends of an empty state; none while this machine cannot call the plug-in."""
+    try:
+        return _told_trends(found)
+    except HostTrouble:
+        return {}
+
+
+@functools.lru_cache(maxsize=512)
+def _told_trends(found: Found) -> dict[str, Trend]:
+    """Asked once of each class: a page must not run plug-ins at each look."""
     try:
         made = found.plot()
         return made.read_trends(made.start()) if isinstance(made, MergeablePlot) else {}

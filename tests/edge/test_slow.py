@@ -7,11 +7,14 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from gunicorn.util import close_graceful
 
+from dqm.edge.slow import _let_go
 from tests.services import running
 
 THREADS = 8
@@ -123,6 +126,21 @@ def test_an_endless_body_in_chunks_is_cut_off(where: Where) -> None:
         with pytest.raises(ConnectionError):  # nobody takes the rest
             send_for_ever(sock, chunk)
     assert health(where) == 200
+
+
+@pytest.mark.parametrize("room", [4096, 65536, 300_000])
+def test_who_sends_on_is_told_that_nobody_listens_however_little_was_left_to_read(room: int) -> None:
+    with closing(socket.socket()) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        with closing(socket.create_connection(server.getsockname(), 30)) as client, ThreadPoolExecutor() as pool:
+            theirs, _ = server.accept()
+            sending = pool.submit(send_for_ever, client, b"x" * 65536)
+            _let_go(theirs, linger=True)
+            close_graceful(theirs)  # as gunicorn does then
+            with pytest.raises(ConnectionError):
+                sending.result()
 
 
 def test_a_loopback_client_cannot_pretend_to_be_a_proxy(where: Where) -> None:

@@ -55,6 +55,15 @@ def away(site: Site, folder: Path) -> None:
     assert "Mine" not in site.watch.shelf.registry.plots
 
 
+def ignored_while_away(site: Site, folder: Path) -> list[Path]:
+    """The two files of a run, the second ignored when the plug-in was not there any more."""
+    paths = take(site.root, raw=False)
+    site.settle()
+    away(site, folder)
+    file_actions.ignore(site.store, EVA, site.file(paths[1].name).id)
+    return paths
+
+
 def back(site: Site, folder: Path) -> None:
     (folder.parent / "mine.aside").rename(folder / "mine.py")
     site.settle(times=8)
@@ -78,10 +87,7 @@ def test_a_packet_file_that_took_the_place_of_its_raw_one_meanwhile_is_counted_o
 
 def test_a_file_that_was_ignored_meanwhile_is_not_in_its_numbers(tmp_path: Path, folder: Path) -> None:
     site = Site(tmp_path / "mine", plugins=[folder])
-    first, second = take(site.root, raw=False)
-    site.settle()
-    away(site, folder)
-    file_actions.ignore(site.store, EVA, site.file(second.name).id)
+    first, second = ignored_while_away(site, folder)
     site.settle()
     back(site, folder)
     second.unlink()
@@ -91,10 +97,7 @@ def test_a_file_that_was_ignored_meanwhile_is_not_in_its_numbers(tmp_path: Path,
 
 def test_a_run_that_was_closed_meanwhile_is_not_read_again_for_it(tmp_path: Path, folder: Path) -> None:
     site = Site(tmp_path / "mine", plugins=[folder])
-    _, second = take(site.root, raw=False)
-    site.settle()
-    away(site, folder)
-    file_actions.ignore(site.store, EVA, site.file(second.name).id)
+    _, second = ignored_while_away(site, folder)
     later = DemoRun(seed=8, duration_s=4, start_unix=1_750_000_900).busier(0.1)
     take(site.root, later, number=6, subrun_s=4, raw=False)
     site.settle()
