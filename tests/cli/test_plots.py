@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import PLOTS, larboard
+from tests.conftest import REPOSITORY
 
 
 def test_plots_list_names_all_and_the_broken_with_their_reason(tmp_path: Path) -> None:
@@ -58,6 +61,16 @@ def test_plots_test_fails_for_a_plot_that_breaks_the_contract(tmp_path: Path) ->
     assert done.code == 1
     assert "FAIL  CountsBlocks: any cut into blocks gives the same result" in done.out
     assert "FAIL  CountsBlocks: its axes have titles with units" in done.out
+
+
+def test_plots_test_on_a_machine_without_room_for_blocks_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "charge_of_chip.py"
+    assert larboard("plots", "new", "ChargeOfChip", "--into", tmp_path).code == 0
+    command = ["prlimit", "--fsize=4096", sys.executable, "-B", "-m", "dqm.cli", "plots", "test", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.returncode == 2
+    assert "this machine cannot call plug-ins now: no shared memory for a block of" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_plots_test_of_a_built_in_by_name_and_of_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from dqm.auth.roles import Actor
 from dqm.demo import DemoRun
 from dqm.records import ElementState
-from dqm.store import parts
+from dqm.store import StoreProblem, parts
 from dqm.views import file_actions
 from plots.base import HostTrouble, MergeablePlot, State, Stopped
-from tests.ingest.watching import Site, take
+from tests.ingest.watching import Site, Writer, take
 
 EVA = Actor("eva", "expert")
 TEXT = """
@@ -172,6 +173,63 @@ def test_numbers_that_could_not_be_read_while_a_run_was_merged_anew_cost_no_file
     assert seen(site) == clean(tmp_path / "clean", site, folder)
     with site.store.read() as tx:
         assert parts.of_file(tx, site.file(first.name).id)["Mine"].merged
+
+
+def growing_file_goes_away(site: Site, taken: list[Path], meanwhile: Callable[[], None]) -> None:
+    first = taken[0].rename(site.root / taken[0].name)
+    site.settle()
+    growing = site.root / taken[1].name
+    with Writer(taken[1], growing, swmr=True) as writer:
+        writer.do("write 500")
+        site.settle()
+        writer.kill()
+    assert site.file(growing.name).rows_done == 500
+    growing.unlink()
+    meanwhile()
+    assert site.states() == {first.name: "done", growing.name: "gone"}
+    site.watch._next["housekeeping"] = 0.0
+    site.settle()
+
+
+def test_a_growing_file_that_went_away_while_the_plug_in_was_ended_is_counted_once_when_it_is_back(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: MergeablePlot, state: State) -> Any:
+        raise Stopped("Mine took more than 10 s")
+
+    def settle_without(site: Site) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(site.watch.shelf.registry.plots["Mine"].plot, "read_trends", fails)
+            site.settle()
+
+    mine, other = (Site(tmp_path / name, plugins=[folder]) for name in ("mine", "other"))
+    growing_file_goes_away(mine, take(tmp_path / "taken", raw=False), lambda: settle_without(mine))
+    growing_file_goes_away(other, take(tmp_path / "again", raw=False), other.settle)
+    assert seen(mine) == seen(other)
+    assert seen(mine)[2] > 500
+
+
+def test_what_waits_for_its_plug_in_goes_on_waiting_while_the_database_is_away(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / "mine", plugins=[folder])
+    first, _ = ignored_while_away(site, folder)
+    site.settle()
+    (folder.parent / "mine.aside").rename(folder / "mine.py")
+    commits = site.watch.taker.commits
+
+    def away_now(*_: Any, **__: Any) -> None:
+        raise StoreProblem("the database is away")
+
+    site.watch.shelf.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(commits), "rebuild", away_now)
+        with pytest.raises(StoreProblem):
+            commits.merge_put_off()
+    assert commits.put_off
+    commits.merge_put_off()
+    assert not commits.put_off
+    assert site.elements("5")["Mine"].rows == site.file(first.name).rows_done
 
 
 def test_a_machine_that_cannot_call_a_plug_in_is_no_fault_of_it(
