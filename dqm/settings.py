@@ -40,6 +40,10 @@ class PlotSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     paths: list[Path] = Field(default_factory=list, description="directories with plot files")
+    without: list[str] = Field(
+        default_factory=list,
+        description="built-in plots that are not run, such as TriggerCharge where there is no beam",
+    )
     block_s: float = Field(
         default=10, ge=0.1, description="how long a plug-in may take for a block of packets or for a drawing [s]"
     )

@@ -138,6 +138,7 @@ def discover(
     registry, options = Registry(), options or Options()
     plugins = plugins or Plugins(limits or Limits())
     plugins.begin()
+    known: set[str] = set()
     for module_name in builtin_modules():
         try:
             module = importlib.import_module(f"plots.{module_name}")
@@ -145,7 +146,11 @@ def discover(
             registry._fail(module_name, "built-in", error)
             continue
         for plot in plots_in(module):
-            registry._add(configured(plot, options), "built-in")
+            known.add(plot.__name__)
+            if plot.__name__ not in options.without:
+                registry._add(configured(plot, options), "built-in")
+    for name in sorted(options.without - known):
+        registry.broken.append(Broken(name, "plots.without", "is no built-in plot; `larboard plots list` shows them"))
     directories = [Path(directory) for directory in directories]
     _import_side_by_side(directories, plugins)
     for directory in directories:

@@ -46,6 +46,8 @@ class Options:
     """Fingerprint of the pedestal file; empty without one."""
     problem: str = ""
     """Why there is no charge, in a sentence."""
+    without: frozenset[str] = frozenset()
+    """Built-in plots that are not run."""
 
     @classmethod
     def of(cls, settings: Any) -> Options:
@@ -62,7 +64,8 @@ class Options:
             except BadPedestals as error:
                 problem = f"{error} (plots.pedestal_file)"
         calibration = Calibration(**constants, pedestals=pedestals)
-        return cls(settings.trigger_io_group, settings.trigger_bit, calibration, digest, problem)
+        without = frozenset(settings.without)
+        return cls(settings.trigger_io_group, settings.trigger_bit, calibration, digest, problem, without)
 
     def version_of(self, names: tuple[str, ...], version: int) -> int:
         """The version of a plot whose numbers depend on the options `names`: its own for the defaults, else a large one."""

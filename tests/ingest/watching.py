@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from dqm.ingest.service import Watch
 from dqm.records import DataFile, Element, Run, Watcher
 from dqm.settings import Settings
 from dqm.store import Store, elements, files, open_store, runs, watchers
-from plots.discovery import Limits, Shelf
+from plots.discovery import Limits, Shelf, discover
 from tests.conftest import REPOSITORY
 
 SHORT = DemoRun(seed=3, duration_s=4, start_unix=1_750_000_000).busier(0.1)
@@ -31,7 +32,21 @@ FEW = (
     "AdcSpectrum", "ChipConfiguration", "HotPixels", "PacketRate", "ParityErrors", "PixelMap", "SyncDt", "TileRate",
     "TriggerPackets",
 )  # fmt: skip
-"""Plots of each kind: by second, by channel, of the geometry, of the file itself, with a memory across packets."""
+"""Plots of each kind: by second, by channel, of the geometry, of the file itself, with a memory across packets. What is the
+same for every plot is tested with these."""
+
+FEWEST = ("PacketRate", "PixelMap", "SyncDt")
+"""For what takes long: a series, sums of each channel, a memory across packets."""
+
+
+def all_but(names: Collection[str]) -> list[str]:
+    """The built-in plots without `names`: what a site leaves out that runs these."""
+    return sorted(_built_in() - set(names))
+
+
+@cache
+def _built_in() -> set[str]:
+    return set(discover().plots)
 
 
 class Clock:
@@ -44,23 +59,6 @@ class Clock:
         return self.now
 
 
-class SomePlots(Shelf):
-    """Of the built-in plots these alone, with all plug-ins: what is the same for every plot is tested with some."""
-
-    def __init__(self, names: Collection[str], *shelf: Any) -> None:
-        super().__init__(*shelf)
-        self.names = names
-
-    def look(self) -> bool:
-        changed = super().look()
-        if changed:
-            found = self.registry.plots.items()
-            self.registry.plots = {
-                name: plot for name, plot in found if plot.source != "built-in" or name in self.names
-            }
-        return changed
-
-
 class Site:
     """A data root, a store, a watch. With a few plots of each kind, or with `plots`; None: with all that are built in."""
 
@@ -68,7 +66,6 @@ class Site:
         self, folder: Path, *, store: Store | None = None, plugins: Iterable[Path] = (),
         pedestals: Path | None = None, executor: Executor | None = None, plots: Collection[str] | None = FEW, **ingest: Any,
     ):  # fmt: skip
-        self.plots = plots
         self.folder = folder
         self.root = folder / "data"
         self.root.mkdir(parents=True, exist_ok=True)
@@ -76,8 +73,10 @@ class Site:
         self.settings = Settings(
             data={"directory": folder / "state"},
             ingest={"roots": roots, "watch": "poll", **ingest},
-            plots={"paths": list(plugins), "pedestal_file": pedestals},
-        )
+            plots={
+                "paths": list(plugins), "pedestal_file": pedestals, "without": [] if plots is None else all_but(plots),
+            },
+        )  # fmt: skip
         self.store = store or open_store(f"sqlite:///{folder}/larboard.sqlite", folder / "states")
         self.clock = Clock()
         self.executor = executor
@@ -88,8 +87,7 @@ class Site:
         if isinstance(self.clock, Clock):
             self.clock.now += 20
         plots = self.settings.plots
-        given = (plots.paths, Limits.of(plots), plots)
-        shelf = Shelf(*given) if self.plots is None else SomePlots(self.plots, *given)
+        shelf = Shelf(plots.paths, Limits.of(plots), plots)
         return Watch(self.store, self.settings, Sources(), shelf, self.clock, self.executor)
 
     def scan(self) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dqm.settings import PlotSettings
 from plots.discovery import Registry, discover, load_file
+from plots.options import Options
 
 GOOD = """
 from plots.base import Plot
@@ -129,3 +131,10 @@ def test_a_file_that_fails_leaves_no_module_behind(tmp_path: Path) -> None:
     before = set(sys.modules)
     assert load_file(tmp_path / "bad.py").broken[0].reason.startswith("ZeroDivisionError")
     assert not {name for name in set(sys.modules) - before if name.startswith("larboard_plugin_bad")}
+
+
+def test_a_built_in_plot_that_is_not_wanted_is_left_out_and_a_misspelt_one_is_named() -> None:
+    settings = PlotSettings(without=["TriggerCharge", "PixelMaps"])
+    registry = discover(options=Options.of(settings))
+    assert discover().plots.keys() - registry.plots.keys() == {"TriggerCharge"}
+    assert reasons(registry) == {"PixelMaps": "is no built-in plot; `larboard plots list` shows them"}

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from dqm.records import FINISHED, ElementState, FileState
 from dqm.store import Store, StoreProblem, files, notices, open_store, parts, plugins
 from dqm.store import runs as run_rows
 from dqm.views.plot_list import NotResting, retry_plot
-from tests.ingest.watching import Site
+from tests.ingest.watching import Site, all_but
 from tests.postgresql import Server, free_port, running
 from tests.soak import inside
 from tests.soak.arrivals import WAYS, Arrivals, World
@@ -101,9 +101,10 @@ def soak(
     kills: int, seed: int, engine: str = "sqlite", *, folder: Path | None = None, code: str = COMMAND,
     say: Callable[[str], None] = lambda text: None, keep: bool = False, runs: int = 3, rest_s: float = REST_S,
     roles: Sequence[str] = ROLES, every_way: bool = False, fault_every: int = 0, retries: bool = False,
+    plots: Collection[str] | None = None,
     **settings: Any,
 ) -> Result:  # fmt: skip
-    """One run of the harness: at least `runs` runs come, with `every_way` in every way.
+    """One run of the harness: at least `runs` runs come, with `every_way` in every way; with all plots or these built-in.
 
     `settings` are LARBOARD_INGEST__*, `code` is what the processes run. After each `fault_every` kills another fault comes.
     The kill of a plug-in's process looks like its own fault, and it rests. With `retries` an expert has it tried again in
@@ -114,7 +115,7 @@ def soak(
     try:
         with small_disk(place / "state") if fault_every else nullcontext(), _database(engine, place) as (url, server):
             code = inside.CODE if fault_every else code
-            harness = Harness(place, elsewhere, url, engine, seed, code, say, settings, rest_s, roles)
+            harness = Harness(place, elsewhere, url, engine, seed, code, say, settings, rest_s, roles, plots)
             harness.retries = retries
             if fault_every:
                 harness.faults = Faults(place / "state", harness.clock, harness.fleet, server, Random(seed + 2))
@@ -143,9 +144,9 @@ class Harness:
 
     def __init__(
         self, place: Path, elsewhere: Path, url: str, engine: str, seed: int, code: str, say: Callable[[str], None],
-        settings: dict[str, Any], rest_s: float, roles: Sequence[str],
+        settings: dict[str, Any], rest_s: float, roles: Sequence[str], plots: Collection[str] | None,
     ):  # fmt: skip
-        self.place, self.say, self.rest_s = place, say, rest_s
+        self.place, self.say, self.rest_s, self.plots = place, say, rest_s, plots
         self.result = Result(engine, seed)
         self.random = Random(seed)
         (place / "plugins").mkdir(parents=True, exist_ok=True)
@@ -174,6 +175,7 @@ class Harness:
             "LARBOARD_STORE__URL": url,
             "LARBOARD_DATA__DIRECTORY": str(self.place / "state"),
             "LARBOARD_PLOTS__PATHS": json.dumps([str(self.place / "plugins")]),
+            "LARBOARD_PLOTS__WITHOUT": json.dumps([] if self.plots is None else all_but(self.plots)),
             "LARBOARD_INGEST__ROOTS": json.dumps([str(self.world.root)]),
             "LARBOARD_WEB__PORT": str(self.port),
             "LARBOARD_WEB__THREADS": "8",
@@ -365,7 +367,7 @@ class Harness:
     def _clean_pass(self) -> Any:
         """What one watch gives over the files as they are now (and those that were deleted when they had been counted)."""
         roots, plugins = [self.world.root, self.world.kept], [self.place / "plugins"]
-        clean = Site(self.place / "clean", plots=None, roots=roots, plugins=plugins)
+        clean = Site(self.place / "clean", plots=self.plots, roots=roots, plugins=plugins)
         for _ in range(4):
             clean.clock.now += 5  # type: ignore[union-attr]
             while clean.watch.step():

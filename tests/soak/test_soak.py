@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.ingest.watching import FEWEST
 from tests.soak import reliability
 from tests.soak.harness import soak
 from tests.soak.mutants import CODE, MUTANTS
@@ -18,7 +19,7 @@ KILLS = int(os.environ.get("SOAK_KILLS", "20"))
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_every_packet_is_counted_once_whoever_is_killed_while_files_come(engine: str) -> None:
-    result = soak(KILLS // 2, seed=7, engine=engine, say=print)
+    result = soak(KILLS // 2, seed=7, engine=engine, say=print, plots=FEWEST)
     assert result.problems == []
     assert result.killed == KILLS // 2
     assert result.packets > 0
@@ -34,8 +35,9 @@ EVIDENCE = {
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_service_with_a_fault_is_found_out(name: str) -> None:
     result = soak(
-        0, seed=3, code=CODE.format(name=name), runs=3, rest_s=8, roles=["watch"], say=print, executor="inline"
-    )
+        0, seed=3, code=CODE.format(name=name), runs=3, rest_s=8, roles=["watch"], say=print, executor="inline",
+        plots=FEWEST,
+    )  # fmt: skip
     assert any(EVIDENCE[name] in problem for problem in result.problems), result.problems
 
 
