@@ -132,11 +132,12 @@ class Series:
             return self
         width = max(self.width, other.width)
         mine, theirs = self._at(width), other._at(width)
-        if len(mine[0]) and np.isin(theirs[0], mine[0]).all():
-            self.seconds, self.counts = mine[0], np.array(mine[1])
-            self.counts[np.searchsorted(mine[0], theirs[0])] += theirs[1]
-        else:
-            self.seconds, self.counts = _add_up(np.append(mine[0], theirs[0]), np.concatenate([mine[1], theirs[1]]))
+        begin = int(
+            np.searchsorted(mine[0], theirs[0][0])
+        )  # before it nothing changes: files come in the order of time
+        seconds, counts = _join((mine[0][begin:], mine[1][begin:]), theirs)
+        self.seconds = np.append(mine[0][:begin], seconds)
+        self.counts = np.concatenate([mine[1][:begin], counts])
         self.width = width
         self._coarsen()
         return self
@@ -178,6 +179,18 @@ class Series:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Series:
         return cls(arrays["seconds"].copy(), arrays["counts"].copy(), int(arrays["width"]))
+
+
+def _join(some: tuple[np.ndarray, np.ndarray], more: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of two series of (seconds, counts)."""
+    if not len(some[0]):
+        return more
+    place = np.minimum(np.searchsorted(some[0], more[0]), len(some[0]) - 1)
+    if (some[0][place] == more[0]).all():
+        counts = some[1].copy()
+        counts[place] += more[1]
+        return some[0], counts
+    return _add_up(np.append(some[0], more[0]), np.concatenate([some[1], more[1]]))
 
 
 def _add_up(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
