@@ -7,14 +7,17 @@ whatever an archive declares in memory, and before Python 3.11.14 it walks in ci
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import h5py
 import numpy as np
 import orjson
+from cachetools import LRUCache
 
 from dqm.formats.hdf5 import READ_ERRORS, UnreadableFile, find_dataset, one_line, shown, stored_ranges
 from dqm.formats.registers import (
@@ -40,6 +43,10 @@ MOST_READ_BYTES = 1 << 29
 """An archive of 6,400 chips has about 50 MB."""
 MOST_NAME_BYTES = 1 << 12
 TABLE_ROWS = 1 << 14
+MOST_KNOWN_BYTES = 1 << 26
+_known: LRUCache[bytes, Configuration] = LRUCache(4)
+"""What the last archives say, by their digest: the files of a run carry the same one, and 1,600 chips take 0.2 s."""
+_known_lock = Lock()
 
 CHIP_FILE = re.compile(r"(?:^|/)config_(\d{1,3})-(\d{1,3})-(\d{1,3})\.json$")
 REGULAR, LONG_NAME, ATTRIBUTES, FOLDER = (b"0", b"\0", b"7"), b"L", b"x", b"5"
@@ -219,7 +226,30 @@ def _of_archive(dset: h5py.Dataset) -> Configuration:
         return _refused(
             f"{ARCHIVE} is an array of {shown(str(dset.dtype), 80)}, expected the bytes (u1) of a tar archive"
         )
-    return _Archive(dset).read()
+    digest = _digest(dset)
+    with _known_lock:
+        found = _known.get(digest) if digest else None
+    if found is None:
+        found = _Archive(dset).read()
+        for array in (found.chip, found.rows, found.time):
+            array.flags.writeable = False
+        if digest:
+            with _known_lock:
+                _known[digest] = found
+    return found
+
+
+def _digest(dset: h5py.Dataset) -> bytes:
+    """Of the bytes of an archive; empty where it is too large to be read twice, or cannot be read to its end."""
+    if len(dset) > MOST_KNOWN_BYTES:
+        return b""
+    found = hashlib.sha256()
+    try:
+        for at in range(0, len(dset), READ_BYTES):
+            found.update(rows_of(dset, at, min(at + READ_BYTES, len(dset))).tobytes())
+    except (UnreadableFile, *READ_ERRORS):
+        return b""
+    return found.digest()
 
 
 class _Archive:
