@@ -127,13 +127,20 @@ def test_a_chip_that_is_there_twice_counts_as_its_last(tmp_path: Path) -> None:
     assert found.problems == ("daq_configs: asic_configs/config_1-5-42.json is there more than once, the last counts",)
 
 
-def test_the_same_archive_in_another_file_says_the_same_and_one_with_another_byte_its_own(tmp_path: Path) -> None:
-    first = read(packet_file(tmp_path, chips(c1_5_42=config(threshold_global=31))))
-    again = read(packet_file(tmp_path, chips(c1_5_42=config(threshold_global=31))))
-    other = read(packet_file(tmp_path, chips(c1_5_42=config(threshold_global=32))))
-    assert again.rows is first.rows  # not read twice
-    assert not first.rows.flags.writeable
-    assert values_in(other.rows, "threshold_global")[0].ravel().tolist() == [32]
+def test_the_same_archive_is_read_once_and_one_with_another_byte_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_now: list[int] = []
+    real = configuration._Archive.read
+
+    def counted(archive: Any) -> Configuration:
+        read_now.append(1)
+        return real(archive)
+
+    monkeypatch.setattr(configuration._Archive, "read", counted)
+    found = [read(packet_file(tmp_path, chips(c1_5_43=config(threshold_global=n)))) for n in (31, 31, 32)]
+    assert [values_in(one.rows, "threshold_global")[0].item() for one in found] == [31, 31, 32]
+    assert len(read_now) == 2
 
 
 def test_a_file_without_either_has_none(tmp_path: Path) -> None:
