@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,14 +42,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def counted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with both; copied for each test."""
+    folder = tmp_path_factory.mktemp("counted")
+    store = open_store(f"sqlite:///{folder}/larboard.sqlite", folder / "states")
+    plots = [discover().plots[name].plot for name in PLOTS]
+    for path in paths(data):
+        put(store, process(path, plots, Sources()), 7)
+    store.close()
+    return folder
+
+
 @pytest.fixture
-def site(tmp_path: Path, data: Path) -> Iterator[Site]:
+def site(tmp_path: Path, data: Path, counted: Path) -> Iterator[Site]:
+    shutil.copytree(counted, tmp_path, dirs_exist_ok=True)
     store = open_store(f"sqlite:///{tmp_path}/larboard.sqlite", tmp_path / "states")
     settings = Settings(data=DataSettings(directory=tmp_path), ingest=IngestSettings(roots=[data]))
     site = open_site(settings, store)
-    plots = [discover().plots[name].plot for name in PLOTS]
-    for path in sorted(data.glob("*/*.h*5")):
-        put(store, process(path, plots, Sources()), 7)
     yield site
     site.close()
 
