@@ -26,7 +26,8 @@ ZONE = "America/Chicago"
 
 
 PLOTS = (
-    "AdcSpectrum", "HotPixels", "IoGroupRate", "PacketRate", "ParityErrors", "PixelMap", "SyncDt", "TileRate",
+    "AdcSpectrum", "HotPixels", "IoGroupRate", "PacketRate", "ParityErrors", "PixelMap", "SilentChannels", "SyncDt",
+    "TileRate", "TriggerCharge", "TriggerPackets",
 )  # fmt: skip
 """Of the built-in plots those that a page is looked at with: a browser draws each."""
 
