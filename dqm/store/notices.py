@@ -22,6 +22,8 @@ def post(tx: Connection, topic: str, key: str, version: int = 0) -> None:
 
 def post_all(tx: Connection, some: Sequence[tuple[str, str, int]]) -> None:
     """Notices (topic, key, version) in this order."""
+    if not some:
+        return
     if tx.dialect.name == "postgresql":
         tx.execute(sa.select(sa.func.pg_advisory_xact_lock(NOTICE_LOCK)))
     now = time.time()

@@ -23,7 +23,8 @@ def save(tx: Connection, some: Collection[Slice], in_place_of: Collection[Slice]
         same = (slices.c.file_id == old.file_id) & (slices.c.address == old.address) & (slices.c.since == old.since)
         tx.execute(slices.delete().where(same))
     names = ("file_id", "since", "until", "plots", "address")
-    tx.execute(slices.insert(), [{name: getattr(one, name) for name in names} for one in some])
+    if some:
+        tx.execute(slices.insert(), [{name: getattr(one, name) for name in names} for one in some])
 
 
 def of_file(tx: Connection, file_id: int) -> set[tuple[str, float]]:

@@ -40,7 +40,7 @@ class Growth:
         for _ in range(count):
             self.writer.write(self.portions[self.at])
             self.at += 1
-            self.site.settle(seconds=6, times=1)
+            self.site.settle(seconds=60, times=1)  # it rests for some times as long as the last look took
 
     def close(self) -> None:
         self.writer.close()
