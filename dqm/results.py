@@ -35,9 +35,9 @@ class Element:
     unavailable: str = ""
     traceback: str = ""
     increment: Increment | None = None
-    """What was counted since the last save, where somebody wants to know."""
+    """What the last leg has added, where that and the state saved before are the state to the last bit."""
     added: Increment | None = None
-    """What the last leg has added, for the window of the run, where there is one."""
+    """What the last leg has added, where the window of the run wants to know."""
     blocks: int = 0
     packets: int = 0
     seconds: float = 0.0

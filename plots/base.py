@@ -22,6 +22,7 @@ from dqm.formats.about import About
 from dqm.formats.packets import Packets, no_packets
 from dqm.masks import Mask
 from plots.options import Options
+from plots.packs import add_delta, sparse, taken_apart, together
 from plots.state import (
     Extent,
     Increment,
@@ -32,9 +33,7 @@ from plots.state import (
     State,
     Versions,
     WrongState,
-    taken_apart,
     tally,
-    together,
 )
 
 __all__ = [
@@ -61,10 +60,12 @@ __all__ = [
     "Trend",
     "Versions",
     "WrongState",
+    "add_delta",
     "check_figure",
     "decode_arrays",
     "load_figure",
     "plugin_error",
+    "sparse",
     "taken_apart",
     "tally",
     "together",
@@ -289,8 +290,11 @@ class MergeablePlot(Plot):
 
     def start(self, detector: Any = None) -> State:
         """The state before the first packet."""
-        state = State(self.name, self.version, detector.geometry_id if detector is not None else None, detector)
-        return state.add(self.count(no_packets(detector)))
+        return self.nothing(detector).add(self.count(no_packets(detector)))
+
+    def nothing(self, detector: Any = None) -> State:
+        """A state without leaves: whatever is added to it is all that it has."""
+        return State(self.name, self.version, detector.geometry_id if detector is not None else None, detector)
 
     def figure(self, state: State) -> go.Figure:
         """A new figure of `state`."""

@@ -30,7 +30,7 @@ __all__ = ["Broken", "Found", "Limits", "Options", "Registry", "Shelf", "discove
 ENTRY_POINTS = "larboard.plots"
 SIDE_BY_SIDE = 8
 NOT_PLOTS = {
-    "__init__", "base", "contract", "discovery", "drawing", "drift_edge", "harmless", "harmless_svg", "options",
+    "__init__", "base", "contract", "discovery", "drawing", "drift_edge", "harmless", "harmless_svg", "options", "packs",
     "scaffold", "state",
 }  # fmt: skip
 

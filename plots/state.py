@@ -590,10 +590,10 @@ class Increment(dict):
     """What was counted since the last save, as leaves that a State adds: small where few places of a large array changed."""
 
     def collect(self, counted: Mapping[str, Any]) -> Increment:
-        """Adds what `count` gave for a block (State.add has checked it before)."""
+        """Adds what `count` gave for a block (State.add has checked it before), or another increment."""
         for name, leaf in counted.items():
             if name in self:
-                self[name] += leaf
+                self[name] = _sum(self[name], leaf)
             elif isinstance(leaf, Scatter):
                 self[name] = Scatter(leaf.size, leaf.index[:0], np.zeros(0, np.int64)).__iadd__(leaf)
             else:
@@ -617,22 +617,14 @@ class Increment(dict):
         return sum(array.nbytes for array in _arrays_of(self).values())
 
 
-def together(increments: Mapping[str, Increment]) -> bytes:
-    """What several plots counted, as one npz file: ``plot/name``."""
-    return _pack(
-        {f"{plot}/{name}": array for plot, own in increments.items() for name, array in _arrays_of(own).items()}
-    )
-
-
-def taken_apart(content: bytes, only: str | None = None) -> dict[str, Increment]:
-    """What `together` has put into one file, by plot; only one of them if asked."""
-    arrays: dict[str, dict[str, np.ndarray]] = {}
-    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-        for key in kept.files:
-            plot, _, name = key.partition("/")
-            if only in (None, plot):
-                arrays.setdefault(plot, {})[name] = kept[key]
-    return {plot: Increment.from_arrays(own) for plot, own in arrays.items()}
+def _sum(mine: Any, leaf: Any) -> Any:
+    """Two increments as one; places of an array and the whole of it add, too."""
+    if isinstance(leaf, Scatter) and isinstance(mine, np.ndarray):
+        return leaf.onto(mine)
+    if isinstance(mine, Scatter) and isinstance(leaf, np.ndarray):
+        return mine.onto(_own("", leaf))
+    mine += leaf
+    return mine
 
 
 def _arrays_of(leaves: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +16,15 @@ LEVELS_OF_FORMAT = {"raw": {"raw", "packets"}, "packets": {"packets"}, "sim": {"
 """Which levels of plots a file of each format feeds today: the packets that a flow file keeps count as packets."""
 
 
-def prepare(plots: Iterable[type[Plot]], reader: Reader) -> list[Element]:
-    """One element for each plot, ready to be fed; those that this file cannot feed say so."""
-    return [_prepare(plot, reader) for plot in plots]
+def prepare(plots: Iterable[type[Plot]], reader: Reader, begun: Container[str] = ()) -> list[Element]:
+    """One element for each plot, ready to be fed; those that this file cannot feed say so.
+
+    Of those that have `begun` before, by name, the state has no leaves yet: it will have what is counted now.
+    """
+    return [_prepare(plot, reader, plot.__name__ in begun) for plot in plots]
 
 
-def _prepare(plot: type[Plot], reader: Reader) -> Element:
+def _prepare(plot: type[Plot], reader: Reader, begun: bool) -> Element:
     element = Element(plot)
     try:
         element.made = made = plot()
@@ -29,7 +32,7 @@ def _prepare(plot: type[Plot], reader: Reader) -> Element:
         if element.unavailable:
             return element
         if isinstance(made, MergeablePlot):
-            element.state = made.start(reader.detector)
+            element.state = made.nothing(reader.detector) if begun else made.start(reader.detector)
         else:
             element.figure = made.new_figure()
     except PLUGIN_ERRORS as error:
@@ -61,9 +64,8 @@ def feed(elements: Iterable[Element], packets: Packets) -> None:
                 assert element.state is not None
                 counted = element.made.count(packets)
                 element.state.add(counted)
-                wanted = element.added if element.increment is None else element.increment
-                if wanted is not None:
-                    wanted.collect(counted)
+                if element.added is not None:
+                    element.added.collect(counted)
             else:
                 returned = element.made(packets, element.figure)
                 element.figure = element.figure if returned is None else returned

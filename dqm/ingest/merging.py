@@ -11,7 +11,7 @@ import numpy as np
 
 from dqm.records import DROPPED, Part
 from dqm.store import Store, parts
-from plots.base import MergeablePlot, Plot, State
+from plots.base import MergeablePlot, Plot, State, add_delta
 
 KEPT = 24
 """Bases that are kept in memory: those of the plots of one run, and a few."""
@@ -34,7 +34,7 @@ class Merger:
             raise StatesDropped(plot.name)
         state = self._load(plot, part.base, detector)
         for delta in part.deltas:
-            state.add_bytes(self.store.states.get(delta))
+            add_delta(state, self.store.states.get(delta))
         return state
 
     def _load(self, plot: MergeablePlot, address: str, detector: Any) -> State:

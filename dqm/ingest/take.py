@@ -16,20 +16,23 @@ from typing import Any
 
 from dqm.formats.hdf5 import one_line
 from dqm.formats.names import parse_name
-from dqm.formats.reader import Cursor, join_faults
-from dqm.ingest.belonging import belonging
-from dqm.ingest.commit import CannotRecount, Committer, Counted, Overruled, Reading, check_row
+from dqm.formats.reader import Cursor
+from dqm.ingest import passes
+from dqm.ingest.belonging import Belonging, belonging
+from dqm.ingest.commit import CannotRecount, Committer, Overruled, check_row
+from dqm.ingest.drafts import Counted
 from dqm.ingest.executors.base import Away, WorkerTrouble
 from dqm.ingest.leave_out import leave_out
 from dqm.ingest.merging import StatesDropped, floats_in, has_floats
+from dqm.ingest.outcomes import GROWING_LOOK_S, done, is_abandoned, still
 from dqm.ingest.slices import slice_s
-from dqm.ingest.work import Changed, Count, Examine, Look, Refusal, Tally, scan_of, take_over
-from dqm.records import FINISHED, DataFile, ElementState, FileState, Part
-from dqm.results import Element, plain
+from dqm.ingest.work import Changed, Count, Examine, Look, Refusal
+from dqm.records import FINISHED, DataFile, ElementState, FileState
+from dqm.results import plain
 from dqm.settings import Settings
 from dqm.store import Store, files, geometries, parts, runs, trends
 from dqm.store.states import MissingState
-from plots.base import PLUGIN_ERRORS, Increment, MergeablePlot, Plot
+from plots.base import Plot
 
 log = logging.getLogger("larboard.watch")
 
@@ -40,7 +43,6 @@ RANK = {"packets": 2, "raw": 1}
 LEFT = (FileState.QUARANTINED, FileState.IGNORED)
 """Nothing is counted of a file that came to this, nor what was counted before it was sent through all again."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-GROWING_LOOK_S = 5.0
 TWIN_S = 1.0
 """A file waits so long for another form of its datum that is being counted."""
 AGAIN_S = 0.2
@@ -74,6 +76,8 @@ class Taker:
         """Size, time and last change of the files that are being taken, as they were when that began."""
         self._deaths: dict[int, int] = {}
         """How often in a row no worker gave an answer about a file."""
+        self._noted: set[str | None] = set()
+        """Geometries that the database knows."""
         self._not_had: dict[int, set[str]] = {}
         """Plots that the workers did not have when a file was counted: it is finished without them, they follow."""
 
@@ -296,23 +300,6 @@ class Taker:
             self._again(file, file.state, file.reason, None)
         self._forget(file)
 
-    def _goes_on(self, part: Part, plot: type[Plot], look: Look, last: bool) -> bool:
-        """Whether a part can be added to: of this version and this geometry, and not cut where no single pass would cut it.
-
-        Sums of floats show in their last bits where a look ended: over a file that grew they are counted anew at the end.
-        """
-        if part.plot_version != plot.version or part.geometry != look.fit.geometry:
-            return False
-        if not self.commits.may_go_on(plot, part.base) and not part.complete:
-            return _has_all(part, look)  # it stays as it is until there is more, and then begins anew
-        if not last or look.provisional:
-            return True
-        if part.provisional or part.cursor is None or part.base is None:
-            return not part.provisional
-        there = Cursor.from_json(part.cursor)
-        read = there.message if look.format == "raw" else there.row
-        return not 0 < read < look.length or not floats_in(self.store.states.get(part.base))
-
     def _forget(self, file: DataFile) -> None:
         """Once a file is finished the plots that it lacks follow by themselves."""
         if file.id in self._not_had and self._now(file).state in FINISHED:
@@ -322,6 +309,8 @@ class Taker:
         """Run, geometry and head of the file in the ledger; what was provisional is forgotten once the file is closed."""
         found = belonging(look.path, look.format, file.root, self.settings.runs, file.start or look.first_unix)
         geometry = look.fit.name or None
+        if look.fit.geometry in self._noted and _is_entered(file, look, found, geometry):
+            return file
         with self.commits.begin() as tx:
             # a file stays in its run while something of it is counted there, though its time may be known better now
             stays = file.run_id is not None and found.number is None and bool(parts.of_file(tx, file.id))
@@ -345,6 +334,7 @@ class Taker:
             if started_anew:
                 self.commits.rebuild(tx, run_id)
         assert entered is not None
+        self._noted.add(look.fit.geometry)
         if regrown and not (entered.identity is not None and look.identity == entered.identity):
             self.commits.withdraw(entered)
             entered = replace(entered, state=FileState.READING)
@@ -363,7 +353,7 @@ class Taker:
             if name in resting or (not finished and name in self._not_had.get(file.id, ())):
                 continue
             part = have.get(name)
-            fresh = part is None or not self._goes_on(part, plot, look, last)
+            fresh = part is None or not passes.goes_on(self.commits, part, plot, look, last)
             if not fresh and part is not None and ((finished and part.complete) or part.state is not ElementState.OK):
                 continue
             cursor = Cursor() if fresh or part is None or part.cursor is None else Cursor.from_json(part.cursor)
@@ -376,7 +366,7 @@ class Taker:
     ) -> Generator[Task, Any, bool]:  # fmt: skip
         """Reads from `start` to the end once, for all `chosen` plots; False when the file has changed meanwhile."""
         file = self._now(file)
-        counting = self._begin(file, look, start, chosen, scans, last)
+        counting = passes.begin(self.commits, file, look, start, chosen, scans, last)
         if counting.reading.detector is None and look.fit.geometry is not None:
             reason = f"cannot be counted now: geometry {look.fit.name} is not there any more"
             self._cannot(file, Refusal(reason, "growing"))
@@ -389,56 +379,32 @@ class Taker:
             if isinstance(tally, Changed):
                 self._wait(self._now(file), file.reason, AGAIN_S)
                 return False
-            self._take_in(counting, tally)
+            self._deaths.pop(file.id, None)
+            if lacked := passes.take_in(counting, tally):
+                self._not_had.setdefault(file.id, set()).update(lacked)
             if tally.ended:
                 break
-            self.commits.save(counting, self._still(counting, FileState.READING, self.now()))
+            self.commits.save(counting, still(counting, FileState.READING, self.now(), self._settle_s))
             counting.file = file = self._now(file)
         reading = counting.reading
-        abandoned = may_end and self._abandoned(counting, start)
+        abandoned = may_end and is_abandoned(counting, start)
         whole = (may_end and final and look.closed and not reading.stopped and reading.closed) or abandoned
         nothing = reading.cursor.row == start.row and all(e.name in counting.before for e in counting.elements)
         if nothing and not whole and file.rows_done and file.state not in FINISHED:
-            if values := self._still(counting, FileState.GROWING, self.now()):
+            if values := still(counting, FileState.GROWING, self.now(), self._settle_s):
                 with self.commits.begin() as tx:  # nobody need draw anything anew
                     files.update(tx, file.id, **values)
+            self.commits.keep_open(counting)
             return True
-        values = self._done(counting, abandoned) if whole else self._still(counting, FileState.GROWING, self.now())
+        values = (
+            done(counting, abandoned, self.now(), self.settings.detector.name)
+            if whole
+            else still(counting, FileState.GROWING, self.now(), self._settle_s)
+        )
         self.commits.save(counting, values, complete=whole)
+        if not whole:
+            self.commits.keep_open(counting)
         return True
-
-    def _begin(
-        self, file: DataFile, look: Look, start: Cursor, chosen: list[type[Plot]], scans: bool, last: bool
-    ) -> Counted:  # fmt: skip
-        """A pass over the file, with the states of earlier looks in the elements that go on from them."""
-        with self.store.read() as tx:
-            have = parts.of_file(tx, file.id)
-            progress = files.progress(tx, file.id) or {}
-            detector = self.commits.known_detector(tx, look.fit.geometry)
-        reading = Reading(look, detector, start, last)
-        if scans:  # what was damaged in rows that are read and saved
-            reading.damaged, reading.faults = bool(progress.get("damaged")), list(progress.get("faults", ()))
-        counting = Counted(file, reading, [], scan_of(progress.get("scan", {})) if scans else None)
-        for plot in chosen:
-            element = Element(plot)
-            counting.elements.append(element)
-            try:
-                element.made = made = plot()
-                if isinstance(made, MergeablePlot):
-                    element.state = made.start(detector)
-            except PLUGIN_ERRORS as error:
-                element.fail("at the start", error)
-                continue
-            part = have.get(element.name)
-            if part is None or not self._goes_on(part, plot, look, last) or part.cursor is None:
-                continue
-            counting.before[element.name] = part
-            if isinstance(made, MergeablePlot):
-                element.state = self.commits.merger.of_part(made, part, detector)
-                element.increment = Increment()
-            elif part.base is not None:
-                element.packed = self.commits.figure_of(plot, part.base)
-        return counting
 
     def _leg(self, counting: Counted) -> Count:
         """The task to count on from where the pass is now."""
@@ -468,77 +434,7 @@ class Taker:
         begin = (run.end or 0.0) - window_s
         return None if run.closed or file.mtime_ns / 1e9 < begin else (begin, slice_s(window_s))
 
-    def _take_in(self, counting: Counted, tally: Tally) -> None:
-        """Adds what a worker counted to the pass."""
-        reading = counting.reading
-        reading.cursor = Cursor.from_json(tally.cursor)
-        reading.closed, reading.stopped = tally.closed, tally.stopped
-        reading.damaged = reading.damaged or tally.damaged
-        reading.faults = join_faults(reading.faults, tally.faults)
-        reading.legs += 1
-        reading.span = tally.span
-        if counting.scan is not None and tally.scan is not None:
-            counting.scan = scan_of(tally.scan)
-        self._deaths.pop(counting.file.id, None)
-        portions = {portion.plot: portion for portion in tally.portions}
-        lacked = {e.name for e in counting.elements if not (e.name in portions or e.broken or e.unavailable)}
-        if lacked:
-            self._not_had.setdefault(counting.file.id, set()).update(lacked)
-        # what a worker did not have (it changed this very moment) is left out of this pass
-        counting.elements = [e for e in counting.elements if e.name in portions or e.broken or e.unavailable]
-        for element in counting.elements:
-            if element.name in portions:
-                try:
-                    take_over(element, portions[element.name], reading.detector)
-                except PLUGIN_ERRORS as error:
-                    element.fail("adding what was counted", error)
-
-    def _abandoned(self, counting: Counted, start: Cursor) -> bool:
-        """Whether a file that was never closed has been still for so long that nothing more is expected of it."""
-        file, reading = counting.file, counting.reading
-        return (
-            reading.last and reading.cursor.row == start.row and not reading.closed and not reading.look.provisional
-            and file.state not in FINISHED
-        )  # fmt: skip
-
     # -- where it stands afterwards -------------------------------------------------------------------------------
-
-    def _still(self, counting: Counted, state: FileState, now: float) -> dict[str, Any]:
-        """What the ledger says of a file that is not at its end."""
-        file, reading = counting.file, counting.reading
-        if file.state in FINISHED or counting.scan is None:  # plots that lag behind do not move the file itself
-            return {}
-        quiet = file.attempts + 1 if reading.cursor.row == file.rows_done else 0
-        look = self._settle_s if reading.closed else GROWING_LOOK_S * min(1 + quiet, 12)
-        reason = "is being written"
-        if reading.look.provisional:
-            reason = "is being written without SWMR: shown provisionally, counted anew when it is closed"
-        values = {"state": state, "reason": reason if state is FileState.GROWING else "", "next_look": now + look}
-        return values | {"attempts": quiet, "progress": _progress(counting), "faults": reading.faults}
-
-    def _done(self, counting: Counted, abandoned: bool) -> dict[str, Any]:
-        """What the ledger says of a file that is read to its end."""
-        file, reading, scan = counting.file, counting.reading, counting.scan
-        if scan is None:  # only plots that had not seen it
-            return {"next_look": None}
-        faults = [*reading.faults, *scan.faults]
-        fit = reading.look.fit
-        if fit.geometry is None and (scan.valid_data or self.settings.detector.name != "auto"):
-            faults.append(fit.reason)
-        if abandoned:
-            faults.insert(0, "its writer never closed it, and it does not grow: counted as far as it goes")
-        state = FileState.PARTIAL if (reading.damaged and reading.closed) or abandoned else FileState.DONE
-        return {
-            "state": state,
-            "reason": "; ".join(faults),
-            "faults": faults,
-            "identity": reading.look.identity,
-            "rows": scan.rows,
-            "next_look": None,
-            "attempts": 0,
-            "done": file.done or self.now(),
-            "progress": _progress(counting),
-        }
 
     def _cannot(self, file: DataFile, error: Refusal) -> None:
         """A file that cannot be read (now): waiting, and in the end quarantine, each with the reason."""
@@ -629,21 +525,12 @@ class Taker:
                 self._recount_run(file)
 
 
-def _has_all(part: Part, look: Look) -> bool:
-    """Whether nothing is new for a part."""
-    if part.cursor is None:
-        return False
-    there = Cursor.from_json(part.cursor)
-    return (there.message if look.format == "raw" else there.row) >= look.length
+def _is_entered(file: DataFile, look: Look, found: Belonging, geometry: str | None) -> bool:
+    """Whether a look at a file that grows found what its row says already."""
+    row = (file.state, file.counted, file.run_key, file.subrun, file.format, file.version, file.head, file.geometry)
+    seen = (FileState.GROWING, True, found.key, found.subrun, look.format, look.version, look.head, geometry)
+    return row == seen and file.provisional == look.provisional
 
 
 def _stamp(file: DataFile) -> tuple[int, int, float]:
     return file.size, file.mtime_ns, file.changed
-
-
-def _progress(counting: Counted) -> dict[str, Any] | None:
-    if counting.scan is None:
-        return None
-    reading = counting.reading
-    kept = {"faults": reading.faults, "damaged": True} if reading.damaged else {}
-    return {"cursor": reading.cursor.to_json(), "scan": counting.scan_json, **kept}

@@ -24,7 +24,7 @@ from dqm.formats.scan import Scan
 from dqm.ingest.engine import feed, prepare
 from dqm.ingest.oneshot import Sources
 from dqm.results import Element
-from plots.base import PLUGIN_ERRORS, Increment, Plot, State, check_figure, load_figure
+from plots.base import PLUGIN_ERRORS, Increment, Plot, State, check_figure, load_figure, sparse
 
 Stamp = tuple[int, int] | None
 
@@ -126,7 +126,7 @@ class Portion:
     unavailable: str = ""
     traceback: str = ""
     added: dict[str, np.ndarray] | None = None
-    """What these rows add, where `arrays` do not say it and the window of the run is wanted."""
+    """What these rows add, of `whole` arrays and where the window of the run is wanted."""
     blocks: int = 0
     packets: int = 0
     seconds: float = 0.0
@@ -197,7 +197,7 @@ class Count:
         known = bench.plots()
         # a plug-in that was changed this very moment is left out: the next look takes it
         chosen = [known[name] for name, version in self.plots if name in known and known[name].version == version]
-        elements = prepare(chosen, reader)
+        elements = prepare(chosen, reader, self.goes_on)
         for element in elements:
             self._restore(element, reader.detector)
         scan = scan_of(self.scan) if self.scan is not None else None
@@ -212,7 +212,7 @@ class Count:
             if time.monotonic() >= until or self._is_a_slice(span):
                 ended = False
                 break
-        portions = tuple(_portion(element) for element in elements)
+        portions = tuple(self._portion(element) for element in elements)
         closed = reader.closed_by_writer
         return Tally(
             reader.cursor.to_json(), ended, closed, reader.stopped, reader.partial, tuple(reader.faults),
@@ -234,33 +234,34 @@ class Count:
             before = element.state
             element.state = State(before.plot, before.version, before.geometry, detector)
             element.state.load_arrays(self.states[element.name])
-        elif element.name in self.goes_on:
-            element.increment = Increment()
-        if self.window is not None and element.state is not None and element.increment is None:
-            element.added = Increment()
+            if self.window is not None:
+                element.added = Increment()
 
-
-def _portion(element: Element) -> Portion:
-    cost: dict[str, Any] = {"blocks": element.blocks, "packets": element.packets, "seconds": element.seconds}
-    if not element.broken and not element.unavailable and element.state is None:
-        try:
-            check_figure(element.figure)
-            return Portion(element.name, figure=element.figure.to_json(engine="orjson").encode(), **cost)
-        except PLUGIN_ERRORS as error:
-            element.fail("writing its figure", error)
-    if element.broken or element.unavailable:
-        return Portion(
-            element.name,
-            broken=element.broken,
-            unavailable=element.unavailable,
-            traceback=element.traceback,
-            **cost,
-        )
-    assert element.state is not None
-    if element.increment is not None:
-        return Portion(element.name, element.increment.to_arrays(), False, **cost)
-    added = None if element.added is None else element.added.to_arrays()
-    return Portion(element.name, element.state.to_arrays(), True, added=added, **cost)
+    def _portion(self, element: Element) -> Portion:
+        """What a plot made of the rows. One that went on, and not from its state, began at nothing: it has what they add."""
+        cost: dict[str, Any] = {"blocks": element.blocks, "packets": element.packets, "seconds": element.seconds}
+        if not element.broken and not element.unavailable and element.state is None:
+            try:
+                check_figure(element.figure)
+                return Portion(element.name, figure=element.figure.to_json(engine="orjson").encode(), **cost)
+            except PLUGIN_ERRORS as error:
+                element.fail("writing its figure", error)
+        if element.broken or element.unavailable:
+            return Portion(
+                element.name,
+                broken=element.broken,
+                unavailable=element.unavailable,
+                traceback=element.traceback,
+                **cost,
+            )
+        assert element.state is not None
+        if element.name in self.goes_on and element.name not in self.states:
+            return Portion(element.name, sparse(element.state).to_arrays(), False, **cost)
+        arrays = element.state.to_arrays()
+        added = arrays if self.window is not None and element.name not in self.goes_on else None
+        if element.added is not None:
+            added = element.added.to_arrays()
+        return Portion(element.name, arrays, True, added=added, **cost)
 
 
 def take_over(element: Element, portion: Portion, detector: Detector | None) -> None:
@@ -270,6 +271,7 @@ def take_over(element: Element, portion: Portion, detector: Detector | None) -> 
     element.seconds += portion.seconds
     added = portion.added if portion.whole else portion.arrays
     element.added = None if added is None else Increment.from_arrays(added)
+    element.increment = None if portion.whole else element.added
     if portion.broken or portion.unavailable:
         element.state, element.packed = None, None
         element.broken, element.unavailable = portion.broken, portion.unavailable
@@ -279,13 +281,10 @@ def take_over(element: Element, portion: Portion, detector: Detector | None) -> 
     elif portion.arrays is not None and portion.whole:
         geometry = detector.geometry_id if detector else None
         element.state = State(element.name, element.plot.version, geometry, detector).load_arrays(portion.arrays)
-        element.increment = None
     elif portion.arrays is not None:
         assert element.state is not None
-        added = Increment.from_arrays(portion.arrays)
-        element.state.add(added)
-        if element.increment is not None:
-            element.increment.collect(added)
+        assert element.added is not None
+        element.state.add(element.added)
 
 
 def _longer(span: tuple[float, float] | None, packets: Any) -> tuple[float, float] | None:

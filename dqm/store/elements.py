@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from dqm.records import Element, ElementState, TrendValue
 from dqm.store import notices
+from dqm.store.rows import upsert
 from dqm.store.tables import elements, runs
 
 _SELECT = sa.select(elements, runs.c.key.label("run_key")).join(runs, runs.c.id == elements.c.run_id)
@@ -49,20 +50,29 @@ def broken_runs(tx: Connection, plot: str, limit: int = 20) -> list[int]:
 
 def save(tx: Connection, element: Element) -> Element:
     """Writes `element`, whose `version` is that of the row it was made from (0: there was none), as the next version."""
-    values = {name: getattr(element, name) for name in Element.__slots__ if name != "run_key"}
-    values["trends"] = {name: trend.to_json() for name, trend in element.trends.items()}
-    values["version"] = element.version + 1
-    if element.version == 0:
-        try:
-            tx.execute(elements.insert().values(values))
-        except sa.exc.IntegrityError:
-            raise Overtaken(f"{element.run_key}/{element.plot}") from None
-    else:
-        same = (elements.c.run_id == element.run_id) & (elements.c.plot == element.plot)
-        if not tx.execute(elements.update().where(same, elements.c.version == element.version).values(values)).rowcount:
+    return save_all(tx, [element])[0]
+
+
+def save_all(tx: Connection, some: Sequence[Element]) -> list[Element]:
+    """As `save`, of one run; all of them, or none and Overtaken. Whoever writes has the database for himself."""
+    if not some:
+        return []
+    names = [element.plot for element in some]
+    there = elements.c.run_id.in_({element.run_id for element in some}) & elements.c.plot.in_(names)
+    found = tx.execute(sa.select(elements.c.run_id, elements.c.plot, elements.c.version).where(there))
+    known = {(row.run_id, row.plot): row.version for row in found}
+    saved = [replace(element, version=element.version + 1) for element in some]
+    for element in some:
+        if known.get((element.run_id, element.plot), 0) != element.version:
             raise Overtaken(f"{element.run_key}/{element.plot}")
-    notices.post(tx, "element", f"{element.run_key}/{element.plot}", values["version"])
-    return replace(element, version=element.version + 1)
+    upsert(tx, elements, [_values(element) for element in saved])
+    notices.post_all(tx, [("element", f"{e.run_key}/{e.plot}", e.version) for e in saved])
+    return saved
+
+
+def _values(element: Element) -> dict[str, Any]:
+    values = {name: getattr(element, name) for name in Element.__slots__ if name != "run_key"}
+    return values | {"trends": {name: trend.to_json() for name, trend in element.trends.items()}}
 
 
 def of_plot(tx: Connection, run_ids: Collection[int], plot: str) -> dict[int, Element]:

@@ -17,9 +17,18 @@ KEEP = 100_000
 
 def post(tx: Connection, topic: str, key: str, version: int = 0) -> None:
     """A notice, numbered under a lock: SQLite's write transaction is one, PostgreSQL's is taken here."""
+    post_all(tx, [(topic, key, version)])
+
+
+def post_all(tx: Connection, some: Sequence[tuple[str, str, int]]) -> None:
+    """Notices (topic, key, version) in this order."""
+    if not some:
+        return
     if tx.dialect.name == "postgresql":
         tx.execute(sa.select(sa.func.pg_advisory_xact_lock(NOTICE_LOCK)))
-    tx.execute(notices.insert().values(time=time.time(), topic=topic, key=key, version=version))
+    now = time.time()
+    rows = [{"time": now, "topic": topic, "key": key, "version": version} for topic, key, version in some]
+    tx.execute(notices.insert(), rows)
 
 
 def after(tx: Connection, seq: int, limit: int = 1000) -> list[Notice]:

@@ -27,6 +27,10 @@ def save(tx: Connection, part: Part) -> None:
     upsert(tx, parts, _values(part))
 
 
+def save_all(tx: Connection, some: Iterable[Part]) -> None:
+    upsert(tx, parts, [_values(part) for part in some])
+
+
 def of_file(tx: Connection, file_id: int) -> dict[str, Part]:
     """Parts of a file by plot."""
     return {row.plot: _part(row) for row in tx.execute(sa.select(parts).where(parts.c.file_id == file_id))}
@@ -65,11 +69,17 @@ def is_merged(tx: Connection, file_id: int, plot: str) -> bool:
 
 def rows(tx: Connection, run_id: int, plot: str, version: int, geometry: str | None) -> int:
     """Rows of the run that a plot has counted."""
-    total = sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows_done), 0)).join(files, files.c.id == parts.c.file_id)
-    counted = (files.c.run_id == run_id) & files.c.current & files.c.counted & (parts.c.plot == plot)
-    same = (parts.c.plot_version == version) & parts.c.geometry.is_not_distinct_from(geometry)
+    return rows_of_run(tx, run_id, plot).get((plot, version, geometry), 0)
+
+
+def rows_of_run(tx: Connection, run_id: int, plot: str = "") -> dict[tuple[str, int, str | None], int]:
+    """Rows of the run that each plot has counted, by its name, version and geometry; of one plot, or of all."""
+    what = (parts.c.plot, parts.c.plot_version, parts.c.geometry)
+    total = sa.select(*what, sa.func.sum(parts.c.rows_done)).join(files, files.c.id == parts.c.file_id)
+    counted = (files.c.run_id == run_id) & files.c.current & files.c.counted & (parts.c.state == ElementState.OK)
     live = parts.c.complete | files.c.state.in_((FileState.GROWING, FileState.READING))
-    return tx.scalar(total.where(counted, same, live, parts.c.state == ElementState.OK)) or 0
+    wanted = total.where(counted, live, parts.c.plot == plot if plot else sa.true()).group_by(*what)
+    return {(row[0], row[1], row[2]): int(row[3]) for row in tx.execute(wanted)}
 
 
 def mark_merged(tx: Connection, file_ids: Collection[int], plot: str, merged: bool) -> None:

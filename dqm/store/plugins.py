@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -69,16 +68,41 @@ def found(tx: Connection, now_there: Iterable[Plugin]) -> list[str]:
     return changed
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a plot did, and why it failed if it did."""
+
+    name: str
+    blocks: int
+    packets: int
+    seconds: float
+    failure: str = ""
+
+
+_COST = (
+    plugins.update()
+    .where(plugins.c.name == sa.bindparam("of"), plugins.c.broken == "")
+    .values({name: plugins.c[name] + sa.bindparam(f"more_{name}") for name in ("blocks", "packets", "seconds")})
+)
+
+
 def cost(tx: Connection, name: str, blocks: int, packets: int, seconds: float, failure: str = "") -> None:
     """Adds what a plot did."""
-    values: dict[str, Any] = {
-        "blocks": plugins.c.blocks + blocks,
-        "packets": plugins.c.packets + packets,
-        "seconds": plugins.c.seconds + seconds,
-    }
-    if failure:
-        values |= {"failures": plugins.c.failures + 1, "last_failure": failure}
-    tx.execute(plugins.update().where(plugins.c.name == name, plugins.c.broken == "").values(values))
+    cost_all(tx, [Spent(name, blocks, packets, seconds, failure)])
+
+
+def cost_all(tx: Connection, some: Sequence[Spent]) -> None:
+    """Adds what plots did."""
+    rows = [
+        {"of": one.name, "more_blocks": one.blocks, "more_packets": one.packets, "more_seconds": one.seconds}
+        for one in some
+    ]
+    if rows:
+        tx.execute(_COST, rows)
+    for one in some:
+        if one.failure:
+            failed = {"failures": plugins.c.failures + 1, "last_failure": one.failure}
+            tx.execute(plugins.update().where(plugins.c.name == one.name, plugins.c.broken == "").values(failed))
 
 
 def rests(tx: Connection) -> dict[str, Rest]:

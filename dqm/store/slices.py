@@ -17,17 +17,20 @@ def _slice(row: Any) -> Slice:
     return Slice(row.file_id, row.since, row.until, plots, row.address, row.id)
 
 
-def save(tx: Connection, one: Slice) -> None:
-    """Adds a slice, or puts it in the place of that with its id."""
-    values = {name: getattr(one, name) for name in ("file_id", "since", "until", "plots", "address")}
-    if not one.id or not tx.execute(slices.update().where(slices.c.id == one.id).values(values)).rowcount:
-        tx.execute(slices.insert().values(values))
+def save(tx: Connection, some: Collection[Slice], in_place_of: Collection[Slice] = ()) -> None:
+    """Adds slices, in the place of others of their files."""
+    for old in in_place_of:
+        same = (slices.c.file_id == old.file_id) & (slices.c.address == old.address) & (slices.c.since == old.since)
+        tx.execute(slices.delete().where(same))
+    names = ("file_id", "since", "until", "plots", "address")
+    if some:
+        tx.execute(slices.insert(), [{name: getattr(one, name) for name in names} for one in some])
 
 
-def newest_of_file(tx: Connection, file_id: int) -> Slice | None:
-    wanted = sa.select(slices).where(slices.c.file_id == file_id)
-    row = tx.execute(wanted.order_by(slices.c.until.desc(), slices.c.id.desc()).limit(1)).first()
-    return _slice(row) if row else None
+def of_file(tx: Connection, file_id: int) -> set[tuple[str, float]]:
+    """Address and beginning of each slice of a file."""
+    found = tx.execute(sa.select(slices.c.address, slices.c.since).where(slices.c.file_id == file_id))
+    return {(row.address, row.since) for row in found}
 
 
 def of_run(tx: Connection, run_id: int, window_s: float) -> list[Slice]:

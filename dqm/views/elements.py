@@ -22,7 +22,7 @@ from dqm.views.site import Site
 from dqm.views.zones import in_zone
 from plots.base import MEMORY, PLUGIN_ERRORS, HostTrouble, LeftOut, MergeablePlot, State, load_figure, traceback_of
 from plots.discovery import Found
-from plots.state import taken_apart
+from plots.packs import add_delta, taken_apart
 
 KEPT_S = 24 * 3600
 NO_SUMS = "it keeps no sums of single channels, so that what it would be without some is not known"
@@ -402,7 +402,7 @@ def run_state(site: Site, plot: MergeablePlot, element: Element, live: list[Part
             if part.geometry == element.geometry and part.plot_version == element.plot_version and part.base:
                 own = _load(site, part.base, plot, element, detector)
                 for delta in part.deltas:
-                    own.add_bytes(site.store.states.get(delta))
+                    add_delta(own, site.store.states.get(delta))
                 state.merge(own)
     except KeyError as error:
         raise NoFigure(f"its state {error.args[0]} is not in the data directory of this host", "broken") from None

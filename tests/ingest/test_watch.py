@@ -371,7 +371,7 @@ def test_states_that_cannot_be_written_stop_the_work_and_lose_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(site.store.states, "write", full)
+        patch.setattr(site.store.states, "write_all", full)
         with pytest.raises(StoreProblem, match="cannot be written: No space left on device"):
             site.settle()
     site.settle()

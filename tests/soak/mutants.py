@@ -31,29 +31,31 @@ def cursor_first() -> None:
     """The cursor of a plot is committed before its run, and now and then the process dies between the two."""
     from dqm.store import parts
 
-    save, calls = parts.save, [0]
+    save, calls = parts.save_all, [0]
 
-    def saves(tx: Any, part: Any) -> None:
-        save(tx, part)
+    def saves(tx: Any, some: Any) -> None:
+        save(tx, some)
         calls[0] += 1
-        if calls[0] % 25 == 0:
+        if calls[0] % 3 == 0:
             tx.exec_driver_sql("COMMIT")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    parts.save = saves
+    parts.save_all = saves
 
 
 def loses_a_state() -> None:
     """Now and then a state is named that was never written."""
     from dqm.store.states import FileStates, address_of
 
-    put, calls = FileStates.put, [0]
+    put, calls = FileStates.put_all, [0]
 
-    def puts(self: Any, content: bytes) -> str:
-        calls[0] += 1
-        return address_of(content) if calls[0] % 11 == 10 else put(self, content)
+    def puts(self: Any, contents: Any) -> list[str]:
+        calls[0] += len(contents)
+        lost = calls[0] % 11 < len(contents)
+        put(self, list(contents)[1:] if lost else contents)
+        return [address_of(content) for content in contents]
 
-    FileStates.put = puts  # type: ignore[method-assign]
+    FileStates.put_all = puts  # type: ignore[method-assign]
 
 
 MUTANTS = {mutant.__name__: mutant for mutant in (twice, cursor_first, loses_a_state)}
