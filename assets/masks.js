@@ -67,6 +67,8 @@
   async function send(change) {
     const root = panel();
     if (!root) return;
+    const refusal = larboard.refused("shifter");
+    if (refusal) return say(refusal);
     const before = maskNow();
     const body = { run: root.dataset.run, ...(change.pasted === undefined ? { base: root.dataset.mask && before } : {}), ...change };
     try {
@@ -196,6 +198,8 @@
     const label = document.createElement("label");
     const box = document.createElement("input");
     [box.type, box.value] = ["checkbox", value];
+    label.title = larboard.refused("shifter");
+    box.disabled = Boolean(label.title);
     box.setAttribute("aria-label", `${chip} ${value === "all" ? "all channels" : `channel ${value}`}`);
     label.append(box, ` ${text}`);
     label.className = value === "all" ? "every" : "";

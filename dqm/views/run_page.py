@@ -25,6 +25,7 @@ from dqm.views.elements import (
 )
 from dqm.views.live import run_state
 from dqm.views.mask_changes import strangers_words, unknown
+from dqm.views.plot_list import rest_words
 from dqm.views.recounts import Recount, can_recount
 from dqm.views.site import Site
 from dqm.views.verdicts import NOTEWORTHY, ORDER, amount, beyond, limits_words, named_amount, state_of, trend_words
@@ -125,6 +126,8 @@ class RunPage:
     numbers: tuple[Number, ...]
     missing: tuple[str, ...]
     """Titles of plots that are not counted for this run (yet)."""
+    stopped: dict[str, tuple[str, str]]
+    """Plots that are not counted for it since they rest: name -> title, and the words of the rest."""
     broken: tuple[Broken, ...]
     """Plug-ins that cannot be used."""
     window_s: float = 0.0
@@ -169,6 +172,10 @@ def run_page(site: Site, key: str, now: float | None = None, in_window: bool = F
     share = share_of_files(run, unread)
     tiles = [_tile(element, registry, known, run, share, without.get(plot)) for plot, element in found.items()]
     shown = [tile for tile in tiles if tile.plot in registry.plots or tile.plot in known]
+    lacking = {name: it.plot.title for name, it in registry.plots.items() if name not in found}
+    stopped = {
+        name: (title, rest_words(known[name])) for name, title in lacking.items() if name in known and known[name].rests
+    }
     return RunPage(
         run=run,
         newest=newest,
@@ -179,7 +186,8 @@ def run_page(site: Site, key: str, now: float | None = None, in_window: bool = F
         share=share,
         tiles=tuple(in_order(shown)),
         numbers=numbers_of({tile.plot: tile.title for tile in shown}, found),
-        missing=tuple(sorted(it.plot.title for name, it in registry.plots.items() if name not in found)),
+        missing=tuple(sorted(title for name, title in lacking.items() if name not in stopped)),
+        stopped=stopped,
         broken=tuple(registry.broken),
         window_s=site.settings.ingest.window_s,
         in_window=in_window,

@@ -11,11 +11,14 @@ from dqm.masks import Mask
 from dqm.views.run_page import RunPage, Tile
 from dqm.views.words import number
 from layouts.components.asked import notes
+from layouts.components.person import needs
 from layouts.components.words import extra
 
 CHIPS_SHOWN = 60
 CHANNELS_NAMED = 12
 PANEL = "what-if"
+MAKES = ("add", "hot", "paste", "select")
+"""What makes another mask, which not everybody may."""
 
 
 def asked_mask(query: dict[str, str]) -> str:
@@ -65,7 +68,8 @@ def mask_words(tile: Tile, mask: Mask) -> list[Any]:
 
 
 def _button(text: str, act: str, **attributes: Any) -> html.Button:
-    return html.Button(text, type="button", **extra(data_what_if=act, **attributes))
+    rights = needs("shifter") if act in MAKES else {}
+    return html.Button(text, type="button", **extra(data_what_if=act, **attributes), **rights)
 
 
 def _add() -> html.Div:

@@ -15,6 +15,7 @@ from plots.hydra_delay import TAIL_TICKS, HydraDelay, UartPhase
 from plots.live_spans import LiveSpans
 from plots.packet_types import PacketTypes
 from plots.silent_channels import SilentChannels, chip_names, silent_channels, silent_chips
+from plots.sync_dt import SyncDt
 from plots.sync_series import SyncSeries
 from tests.conftest import packets_of
 
@@ -194,3 +195,9 @@ def test_shares_of_the_types_add_up_and_configuration_while_taking_data_is_an_al
     assert trends["config_rate_hz"].value == pytest.approx(1.0, rel=1e-2)
     shares = [line.y for line in PacketTypes().figure(state).data]
     assert np.sum(shares, axis=0) == pytest.approx(1)
+
+
+def test_words_of_limits_on_both_sides_of_zero_stand_outside_their_lines() -> None:
+    notes = {note.text: note.xanchor for note in SyncDt().figure(SyncDt().start()).layout.annotations}
+    sides = {text: side for text, side in notes.items() if "suspect" in text or "bad" in text}
+    assert sides == {"suspect -10": "right", "suspect +10": "left", "bad -100": "right", "bad +100": "left"}
