@@ -36,6 +36,8 @@ PLOTS = {
     "UartPhase",
 }
 
+FEW = ("AdcSpectrum", "FifoFlags", "HotPixels", "PacketRate", "PixelMap", "SyncDt", "SyncSeries")
+
 
 class Done:
     def __init__(self, done: subprocess.CompletedProcess[str]):

@@ -1,13 +1,28 @@
-"""Files that the commands are tried on."""
+"""Files that the commands are tried on, and with which plots."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cli.commands import FEW
 from tests.conftest import some_packets
+from tests.ingest.watching import all_but
+
+
+@pytest.fixture(autouse=True)
+def few_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command is tried with a few of the built-in plots; with all of them where a test asks for `all_plots`."""
+    if "all_plots" not in request.fixturenames:
+        monkeypatch.setenv("LARBOARD_PLOTS__WITHOUT", json.dumps(all_but(FEW)))
+
+
+@pytest.fixture
+def all_plots() -> None:
+    """What is said of each built-in plot is tried with all of them."""
 
 
 @pytest.fixture

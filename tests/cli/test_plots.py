@@ -13,6 +13,7 @@ from tests.cli.commands import PLOTS, larboard
 from tests.conftest import REPOSITORY
 
 
+@pytest.mark.usefixtures("all_plots")
 def test_plots_list_names_all_and_the_broken_with_their_reason(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("1/0")
     done = larboard("plots", "list", "--json", LARBOARD_PLOTS__PATHS=json.dumps([str(tmp_path)]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import PLOTS, larboard
+from tests.cli.commands import FEW, larboard
 
 
 def test_a_plug_in_that_does_not_import_is_reported_and_the_rest_runs(good: Path, tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_plug_in_that_does_not_import_is_reported_and_the_rest_runs(good: Path
     assert done.code == 1
     assert "BROKEN bad" in done.err
     assert "No module named 'no_such_library'" in done.err
-    assert len(list((tmp_path / "out" / good.name).iterdir())) == len(PLOTS) + 1
+    assert len(list((tmp_path / "out" / good.name).iterdir())) == len(FEW) + 1
     assert "no_such_library" in (tmp_path / "r.html").read_text()
 
 

@@ -16,6 +16,7 @@ from tests.cli.commands import PLOTS, larboard
 from tests.conftest import REPOSITORY, some_packets
 
 
+@pytest.mark.usefixtures("all_plots")
 def test_process_writes_a_figure_for_each_plot_and_the_trends(good: Path, tmp_path: Path) -> None:
     done = larboard("process", good, "--out", tmp_path / "out")
     assert done.code == 0
@@ -100,6 +101,7 @@ def test_inspecting_a_light_file_is_an_answer(tmp_path: Path) -> None:
     assert larboard("process", path).code == 2
 
 
+@pytest.mark.usefixtures("all_plots")
 @pytest.mark.parametrize("kind", ["packets", "long messages", "no geometry"])
 def test_memory_stays_below_400_mb_whatever_the_file(tmp_path: Path, kind: str) -> None:
     from dqm.formats import words

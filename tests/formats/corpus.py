@@ -531,13 +531,13 @@ def watched(form: str) -> dict[str, str]:
     """Name of each case with what is wrong with its row of the ledger, after a watch has seen them all; empty: nothing."""
     from dqm.formats import doorkeeper
     from dqm.records import FileState
-    from tests.ingest.watching import Site, age, take
+    from tests.ingest.watching import FEWEST, Site, age, take
 
     doorkeeper.SECONDS = HANG_S
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     wrong = {}
     try:
-        site = Site(folder)
+        site = Site(folder, plots=FEWEST)
         names = for_the_watch(form)
         for number, name in enumerate(names):
             place = site.root / str(number)

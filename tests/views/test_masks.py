@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from dqm.ingest.engine import feed, prepare
 from dqm.ingest.oneshot import Sources
 from dqm.masks import Mask, NoMask
 from dqm.records import Run
-from dqm.store import audit, elements, files, runs
+from dqm.results import FileReport
+from dqm.store import audit, elements, files, open_store, runs
 from dqm.views import elements as figures
 from dqm.views import masks, recounts
 from dqm.views.elements import NoFigure
@@ -32,16 +34,30 @@ from dqm.views.site import Site
 from layouts.pages.plot.layout import layout
 from plots.base import State
 from plots.contract import same_state
-from tests.filling import fill
+from tests.filling import fill, put
 
 SHIFTER = Actor("ada", "shifter")
 AT_ONCE = {"PixelMap", "HotPixels", "AdcMeans", "SilentChannels", "ChipRate"}
 
 
+@pytest.fixture(scope="module")
+def went_through(tmp_path_factory: pytest.TempPathFactory) -> FileReport:
+    """A run that all plots went through."""
+    folder = tmp_path_factory.mktemp("counted")
+    store = open_store(f"sqlite:///{folder}/larboard.sqlite", folder / "states")
+    made = fill(store, folder, run=7, seconds=3)
+    store.close()
+    return made
+
+
 @pytest.fixture
-def data(site: Site, tmp_path: Path) -> Path:
+def data(site: Site, tmp_path: Path, went_through: FileReport) -> Path:
+    """The run in the store of the site, its file in a folder of its own."""
     site.settings.ingest.roots = [tmp_path]
-    return fill(site.store, tmp_path, run=7, seconds=3).path
+    path = tmp_path / went_through.path.name
+    shutil.copy2(went_through.path, path)
+    put(site.store, replace(went_through, path=path), 7)
+    return path
 
 
 def run_of(site: Site) -> Run:
