@@ -34,7 +34,7 @@
     if (event.target.matches && event.target.matches("input, textarea, select, [contenteditable]")) return;
     const active = document.activeElement;
     if (active && active.dataset && active.dataset.acknowledge) return void active.click();
-    const first = document.querySelector("#content button[data-acknowledge]:not(:disabled)");
+    const first = document.querySelector("#content button[data-acknowledge]:not(:disabled, [aria-disabled])");
     if (first) { first.focus({ preventScroll: true }); first.scrollIntoView({ block: "nearest" }); }
   });
 })();

@@ -12,10 +12,10 @@ from dash.fingerprint import build_fingerprint
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
-from dqm.auth.roles import NotAllowed
+from dqm.auth.roles import NotAllowed, NotSignedIn
 from dqm.views.live import RunStrip, Shared, StoreProblem, last_notice, run_strip, seq_of
 from dqm.views.site import Site
-from layouts.components.person import badge, visitor
+from layouts.components.person import badge, rights, visitor
 from layouts.components.words import empty, extra, failure, mark, run_mark, so_far
 from layouts.pages import PAGES
 
@@ -116,6 +116,7 @@ def shell(app: Dash, site: Site) -> html.Div:
         "data-zone": zone,
         "data-title": site.settings.web.title,
         "data-seq": str(seq),
+        **rights(site),
     }
     return html.Div(
         [
@@ -227,7 +228,8 @@ def page_at(site: Site, routes: MapAdapter, path: str, search: str) -> tuple[Any
     except StoreProblem as problem:
         return failure(f"{title} cannot be shown", str(problem)), title
     except NotAllowed as refusal:
-        link = html.A("Sign in", href="/sign-in", className="primary button to-sign-in")
+        word = "Sign in" if isinstance(refusal, NotSignedIn) else "Sign in as somebody else"
+        link = html.A(word, href="/sign-in", className="primary button to-sign-in")
         return empty(f"{title} is not for everybody", f"{refusal}.".replace("..", "."), link), title
 
 

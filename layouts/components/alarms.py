@@ -9,6 +9,7 @@ from dash import html
 
 from dqm.records import Alarm
 from dqm.views.alarm_list import kind_of
+from layouts.components.person import needs
 from layouts.components.words import age, duration, extra, mark, moment
 
 
@@ -28,7 +29,8 @@ def alarm_line(alarm: Alarm) -> html.Li:
     if alarm.acknowledged_at is not None:
         seen: Any = html.Span([f"Seen by {alarm.acknowledged_by}, ", age(alarm.acknowledged_at), "."], className="weak")
     else:
-        seen = html.Button("Acknowledge", **extra(data_acknowledge=key, title="I have seen it and care (a)"))
+        attributes = extra(data_acknowledge=key, title="I have seen it and care (a)") | needs("shifter")
+        seen = html.Button("Acknowledge", **attributes)
     return html.Li(
         [
             mark(state, word),

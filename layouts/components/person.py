@@ -42,6 +42,23 @@ def writer(site: Site) -> Actor:
     return site.auth.writer(request)
 
 
+def rights(site: Site) -> dict[str, str]:
+    """What the browser must know to say which buttons are not for who looks (assets/rights.js)."""
+    found = visitor(site)
+    signed_in = found.account is not None or found.way == "local"
+    return {
+        "data-roles": " ".join(ROLES),
+        "data-role": found.actor.role,
+        "data-expert-of": " ".join(found.actor.subsystems),
+        "data-person": f"you are {found.actor.words}" if signed_in else "you are not signed in",
+    }
+
+
+def needs(role: str, of: str = "") -> Any:
+    """Attributes of a button that is for a role and those above; `of`: for experts of one subsystem, where it is known."""
+    return {"data-needs": role, **({"data-needs-of": of} if of else {})}
+
+
 def badge(site: Site) -> html.Div:
     """Who is signed in, and the way in or out; stands in the header."""
     found = visitor(site)

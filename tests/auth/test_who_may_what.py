@@ -29,6 +29,7 @@ from tests.auth.conftest import GOOD
 
 ALWAYS, READ, SIGNED_IN = "always", "read", "signed in"
 """Everybody in any case; everybody as far as reading is for everybody; whoever is signed in, of his own. Else: a role."""
+OF_EVERYTHING = "expert of everything"
 
 CALLBACKS = {
     "account.change_password": SIGNED_IN,
@@ -47,6 +48,7 @@ CALLBACKS = {
     "people.change_person": "admin",
     "people.show_people": "admin",
     "plot.show_plot": READ,
+    "plots.retry": OF_EVERYTHING,
     "plots.show_plots": READ,
     "run.show_run": READ,
     "runs.show_problems": READ,
@@ -155,7 +157,9 @@ def allowed(site: Site, who: str, rule: str) -> bool:
         return rule == READ and site.settings.auth.anonymous
     if rule in (READ, SIGNED_IN):
         return True
-    role = "expert" if who == "charge expert" else who
+    if who == "charge expert" and rule == OF_EVERYTHING:
+        return False
+    role, rule = "expert" if who == "charge expert" else who, rule.split()[0]
     return ROLES.index(role) >= ROLES.index(rule)
 
 
@@ -216,16 +220,21 @@ def wild(name: str, prop: str) -> Any:
 def value_of(one: dict[str, str]) -> Any:
     if not one["id"].startswith("{"):
         return {"id": one["id"], "property": one["property"], "value": VALUES.get(f"{one['id']}.{one['property']}")}
-    if "person-do" not in one["id"]:
-        return []
-    return [{"id": BUTTON, "property": one["property"], "value": 1}]
+    button = button_of(one)
+    return [{"id": button, "property": one["property"], "value": 1}] if button else []
 
 
 BUTTON = {"type": "person-do", "do": "revoke", "name": "999"}
+RETRY = {"type": "plot-retry", "plot": "AdcSpectrum"}
+
+
+def button_of(one: dict[str, str]) -> dict[str, str] | None:
+    return next((button for button in (BUTTON, RETRY) if button["type"] in one["id"]), None)
 
 
 def changed(one: dict[str, str]) -> str:
-    name = json.dumps(BUTTON, sort_keys=True, separators=(",", ":")) if one["id"].startswith("{") else one["id"]
+    button = button_of(one) or BUTTON
+    name = json.dumps(button, sort_keys=True, separators=(",", ":")) if one["id"].startswith("{") else one["id"]
     return f"{name}.{one['property']}"
 
 

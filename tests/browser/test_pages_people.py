@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from playwright.sync_api import Page, expect
 
 from dqm.auth import people
 from dqm.auth.roles import LOCAL_ADMIN
-from tests.browser.list_site import SIZES, Served, is_inside, served
+from dqm.records import Plugin
+from dqm.store import plugins
+from tests.browser.list_site import SIZES, Served, is_inside, served, some_files
 
 GOOD = "correct horse battery"
 
@@ -25,12 +28,18 @@ def site(tmp_path: Path) -> Iterator[Served]:
 @pytest.fixture
 def ada(site: Served, page: Page) -> Page:
     """The page of ada, the admin, who has signed in."""
-    people.add(site.store, LOCAL_ADMIN, "ada", "admin", password=GOOD)
+    return signed_in(site, page, "ada", "admin")
+
+
+def signed_in(site: Served, page: Page, name: str, role: str, of: tuple[str, ...] = ("*",)) -> Page:
+    if role != "admin":
+        people.add(site.store, LOCAL_ADMIN, "root", "admin", password=GOOD)
+    people.add(site.store, LOCAL_ADMIN, name, role, of, GOOD)
     page.goto(f"{site.url}/sign-in")
-    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(GOOD)
     page.keyboard.press("Enter")
-    expect(page.locator("#person .who")).to_have_text("ada")
+    expect(page.locator("#person .who")).to_have_text(name)
     return page
 
 
@@ -121,3 +130,57 @@ def test_a_session_that_has_ended_is_said_and_the_way_back_is_one_click(site: Se
     expect(ada.locator("#refusal")).to_contain_text("You are not signed in any more")
     ada.locator("#refusal").get_by_text("Sign in").click()
     ada.wait_for_url(re.compile(r"/sign-in\?next=%2Fpeople%3Fname%3Dada$"))
+
+
+@pytest.fixture
+def resting(site: Served) -> str:
+    """A plot that went over a limit."""
+    with site.store.begin() as tx:
+        plugins.found(tx, [Plugin("AdcSpectrum", "built-in", "ADC spectrum", "", "")])
+        plugins.set_rest(tx, "AdcSpectrum", plugins.Rest(1, time.time() + 3000))
+    return "AdcSpectrum"
+
+
+def rests(site: Served, name: str) -> int:
+    """How often in a row a plot went over a limit."""
+    with site.store.read() as tx:
+        return plugins.rest(tx, name).stops
+
+
+def test_a_button_says_which_role_it_needs_and_does_nothing_without(site: Served, page: Page, resting: str) -> None:
+    signed_in(site, page, "vic", "viewer")
+    page.goto(f"{site.url}/plots")
+    button = page.get_by_role("button", name="Try it now")
+    expect(button).to_be_disabled()
+    expect(button).to_have_attribute("title", "This needs the role expert of everything; you are a viewer.")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.post_data or ""))
+    button.dispatch_event("click")
+    button.focus()
+    page.keyboard.press("Enter")
+    # what is asked for later is answered: a click before it would have been sent
+    page.locator("#navigation").get_by_text("Runs").click()
+    expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+    assert not [body for body in asked if "plot-retry" in body]
+    assert rests(site, resting) == 1
+
+
+def test_an_expert_has_a_plot_that_rests_tried_again(site: Served, page: Page, resting: str) -> None:
+    signed_in(site, page, "eve", "expert")
+    page.goto(f"{site.url}/plots")
+    page.get_by_role("button", name="Try it now").click()
+    expect(page.locator("#plots-said")).to_contain_text("AdcSpectrum is tried again")
+    assert rests(site, resting) == 0
+
+
+def test_a_file_is_ignored_by_experts_of_its_own_subsystem(site: Served, page: Page) -> None:
+    some_files(site.store)
+    signed_in(site, page, "liz", "expert", ("light",))
+    page.goto(f"{site.url}/files?file=1")
+    detail = page.locator("#file-detail")
+    detail.get_by_text("Ignore …").click()
+    ignore = detail.get_by_role("button", name="Ignore it")
+    expect(ignore).to_be_disabled()
+    expect(ignore).to_have_attribute("title", "This needs the role expert of charge; you are an expert of light.")
+    detail.get_by_text("Read again …").click()
+    expect(detail.get_by_role("button", name="Read it again")).to_be_enabled()

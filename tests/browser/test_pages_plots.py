@@ -58,7 +58,7 @@ def test_costs_failures_and_differences_to_ingest_are_said(site: Served, page: P
         plugins.cost(tx, "PacketRate", 10, 1_000_000, 3.0)
         plugins.cost(tx, "AdcSpectrum", 10, 1_000_000, 1.0, "MemoryError: too much")
     page.goto(f"{site.url}/plots")
-    expect(page.get_by_role("row", name="Packet rate by type")).to_contain_text("3 µs/packet, 75% of all")
+    expect(page.get_by_role("row", name="Packet rate by type")).to_contain_text("3 µs/packet, 75 % of all")
     first = page.locator(".plots-table tbody tr").first
     expect(first).to_contain_text("failed 1 time, last: MemoryError: too much")
     expect(page.get_by_text("which cannot draw them: Elsewhere.")).to_be_visible()

@@ -7,10 +7,12 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
-from dqm.views.file_page import Count, Detail, Progress, Wanted, counts, detail, progress, wanted
+from dqm.auth.roles import subsystem_of
+from dqm.views.file_page import STATES, Count, Detail, Progress, Wanted, counts, detail, progress, wanted
 from dqm.views.site import Site
 from layouts.components.asked import field, named, notes, search_field
 from layouts.components.grid import column, long_table
+from layouts.components.person import needs
 from layouts.components.words import age, empty, moment
 
 GRID = "files-grid"
@@ -18,11 +20,13 @@ SHAPES = {"good": "●", "suspect": "▲", "bad": "■", "nodata": "–", "ring"
 """The shapes of states as characters."""
 
 LEAVE = {"ignore": "Ignore", "release": "Release"}
+NEEDS = {"retry": "shifter", "ignore": "expert", "release": "expert"}
+"""The role that each act asks for; `dqm.views.file_actions` asks the actor."""
 
 COLUMNS: list[dict[str, Any]] = [
-    column("path", "File", cellRenderer="FileName", width=252, pinned="left"),
-    {"field": "run", "headerName": "Run", "cellRenderer": "RunLink", "width": 90},
-    column("state", "State", cellRenderer="StateMark", width=158),
+    column("path", "File", cellRenderer="FileName", width=244, pinned="left"),
+    {"field": "run", "headerName": "Run", "cellRenderer": "RunLink", "width": 66},
+    column("state", "State", cellRenderer="StateMark", width=160),
     {
         "field": "reason",
         "headerName": "Why",
@@ -31,10 +35,10 @@ COLUMNS: list[dict[str, Any]] = [
         "minWidth": 330,
         "flex": 1,
     },
-    column("format", "Format", width=115),
-    column("rows", "Rows", cellRenderer="Reading", type="rightAligned", width=120),
-    column("start", "Start", cellRenderer="Moment", width=135),
-    column("size", "Size", type="rightAligned", width=90),
+    column("format", "Format", width=106),
+    column("rows", "Rows", cellRenderer="Reading", type="rightAligned", width=96),
+    column("start", "Start", cellRenderer="Moment", width=142),
+    column("size", "Size", type="rightAligned", width=78),
     {
         "field": "done",
         "headerName": "Lag",
@@ -114,7 +118,9 @@ def states(found: list[Count], chosen: str) -> list[dict[str, Any]]:
         label = f"{SHAPES[count.shape]} {count.word} {count.files:,}"
         options.append({"label": label, "value": count.state, "title": count.means})
     if chosen and chosen not in (option["value"] for option in options):
-        options.append({"label": f"{chosen} 0", "value": chosen})
+        word = next((word for state, word in STATES.items() if state.value == chosen), None)
+        label = f"{SHAPES[word.shape]} {word.word} 0" if word else f"{chosen} 0"
+        options.append({"label": label, "value": chosen})
     return options
 
 
@@ -201,7 +207,8 @@ def _faults(found: Detail) -> list[Any]:
 def _again(found: Detail) -> list[Any]:
     if found.refusal:
         return [html.Summary("Read again"), html.P(found.refusal, className="weak")]
-    button = html.Button("Read it again", id={"type": "file-read", "file": str(found.file.id)}, className="primary")
+    key = {"type": "file-read", "file": str(found.file.id)}
+    button = html.Button("Read it again", id=key, className="primary", **needs(NEEDS["retry"]))
     return [html.Summary("Read again …"), html.P(found.confirmation), button]
 
 
@@ -210,12 +217,12 @@ def _leave(found: Detail) -> list[Any]:
     words = [word for act, word in LEAVE.items() if act in found.can]
     if not words:
         return []
-    key = str(found.file.id)
+    key, of = str(found.file.id), subsystem_of(found.file.format)
     why = dcc.Input(
         id={"type": "file-why", "file": key}, placeholder="why (for the audit trail)", maxLength=200, className="why"
     )
     buttons = [
-        html.Button(f"{LEAVE[act]} it", id={"type": "file-do", "act": act, "file": key})
+        html.Button(f"{LEAVE[act]} it", id={"type": "file-do", "act": act, "file": key}, **needs(NEEDS[act], of))
         for act in LEAVE
         if act in found.can
     ]
@@ -224,7 +231,8 @@ def _leave(found: Detail) -> list[Any]:
 
 def _bar() -> html.Div:
     """What can be done with all rows that are selected; shown when some are."""
-    buttons = [html.Button(word, id=f"files-do-{act}") for act, word in {"retry": "Read again", **LEAVE}.items()]
+    words = {"retry": "Read again", **LEAVE}
+    buttons = [html.Button(word, id=f"files-do-{act}", **needs(NEEDS[act])) for act, word in words.items()]
     why = dcc.Input(id="files-why", placeholder="why (for the audit trail)", maxLength=200, className="why")
     acts = html.Div([html.Span(id="files-selected"), *buttons, why], id="files-acts", hidden=True, className="acts")
     undo = html.Button("Undo", id="files-undo", hidden=True)

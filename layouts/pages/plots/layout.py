@@ -10,11 +10,13 @@ from dqm.views.plot_list import Entry, Fault, PlotPage, plot_page
 from dqm.views.site import Site
 from dqm.views.words import number
 from layouts.components.asked import notes
+from layouts.components.person import needs
 
 
 def layout(site: Site, query: dict[str, str]) -> html.Div:
     """The list, which is made anew when a plug-in comes, changes or goes."""
-    return html.Div(html.Div(content(plot_page(site)), id="plots-list"), className="plots-page")
+    said = html.P(id="plots-said", role="status")
+    return html.Div([said, html.Div(content(plot_page(site)), id="plots-list")], className="plots-page")
 
 
 def content(page: PlotPage) -> list[Any]:
@@ -91,7 +93,7 @@ def _time(entry: Entry) -> list[Any]:
     if entry.us_per_packet is None:
         parts: list[Any] = [html.Span("not measured yet", className="weak")]
     else:
-        share = f", {entry.share:.0%} of all" if entry.share is not None else ""
+        share = f", {_percent(entry.share)} of all" if entry.share is not None else ""
         counted = html.Span(f"{number(entry.packets)} packets", className="weak")
         parts = [html.Span(f"{number(entry.us_per_packet)} µs/packet{share}", className="value"), counted]
     if entry.failures:
@@ -99,8 +101,13 @@ def _time(entry: Entry) -> list[Any]:
         last = f", last: {entry.last_failure}" if entry.last_failure else ""
         parts += notes([failed + last], "broken")
     if entry.rest:
-        parts += notes([entry.rest], "broken")
+        key = {"type": "plot-retry", "plot": entry.plot.name}
+        parts += [*notes([entry.rest], "broken"), html.Button("Try it now", id=key, **needs("expert", "*"))]
     return parts
+
+
+def _percent(share: float) -> str:
+    return "under 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
 
 
 def _how_to_add(page: PlotPage) -> list[Any]:
