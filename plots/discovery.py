@@ -190,9 +190,11 @@ def load_file(path: Path, limits: Limits | None = None) -> Registry:
 
 def _discover_directory(registry: Registry, directory: Path, plugins: Plugins) -> None:
     if not directory.is_dir():
-        registry.broken.append(
-            Broken(directory.name, str(directory), "is not a directory, expected one with plot files")
+        what = "is not a directory" if directory.exists() else "is not there"
+        fault = (
+            f"{directory.absolute()} {what}, expected a directory with plot files: see [plots] paths in larboard.toml"
         )
+        registry.broken.append(Broken(directory.name, str(directory), fault))
         return
     for path in sorted(directory.glob("*.py")):
         if not path.name.startswith("_"):

@@ -72,8 +72,11 @@ def time_axis(fig: go.Figure, edges: np.ndarray, weights: np.ndarray) -> None:
     fig.update_layout(xaxis_title_text=f"time (UTC), {note}")
 
 
-def limit(fig: go.Figure, value: float, text: str = "", axis: str = "y") -> None:
-    """A threshold as a thin line across the figure, with its words; `axis` is that of the value."""
+def limit(fig: go.Figure, value: float, text: str = "", axis: str = "y", behind: bool = False) -> None:
+    """A threshold as a thin line across the figure, with its words; `axis` is that of the value.
+
+    Words of a value of x stand before its line, or `behind` it.
+    """
     ends = {"y0": value, "y1": value, "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
     words: dict[str, object] = {
         "x": 1,
@@ -90,7 +93,7 @@ def limit(fig: go.Figure, value: float, text: str = "", axis: str = "y") -> None
             "xref": "x",
             "y": 1,
             "yref": "y domain",
-            "xanchor": "right",
+            "xanchor": "left" if behind else "right",
             "yanchor": "top",
             "textangle": -90,
         }

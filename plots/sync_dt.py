@@ -54,7 +54,7 @@ class SyncDt(MergeablePlot):
         axes(fig, x="counter at PPS - 1e7 [ticks of 0.1 us] (first and last bin: all beyond)", y="syncs per tick")
         for edge, word in ((WARN_TICKS, "suspect"), (ALARM_TICKS, "bad")):
             for side in (-edge, edge):
-                limit(fig, side, f"{word} {side:+d}", "x")
+                limit(fig, side, f"{word} {side:+d}", "x", behind=side > 0)
 
     def trends(self, state: State) -> dict[str, Trend]:
         worst = state["worst"]

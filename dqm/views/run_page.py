@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from dqm.records import Element, ElementState, FileState, Plugin, Run, TrendValue
 from dqm.store import elements, files, plugins, runs
 from dqm.views.live import run_state
+from dqm.views.plot_list import rest_words
 from dqm.views.site import Site
 from dqm.views.verdicts import NOTEWORTHY, ORDER, amount, beyond, limits_words, named_amount, state_of, trend_words
 from plots.discovery import Broken, Registry
@@ -88,6 +89,8 @@ class RunPage:
     numbers: tuple[Number, ...]
     missing: tuple[str, ...]
     """Titles of plots that are not counted for this run (yet)."""
+    stopped: dict[str, tuple[str, str]]
+    """Plots that are not counted for it since they rest: name -> title, and the words of the rest."""
     broken: tuple[Broken, ...]
     """Plug-ins that cannot be used."""
 
@@ -108,6 +111,10 @@ def run_page(site: Site, key: str, now: float | None = None) -> RunPage | None:
     share = share_of_files(run, unread)
     tiles = [_tile(element, registry, known, run, share) for element in found.values()]
     shown = [tile for tile in tiles if tile.plot in registry.plots or tile.plot in known]
+    lacking = {name: it.plot.title for name, it in registry.plots.items() if name not in found}
+    stopped = {
+        name: (title, rest_words(known[name])) for name, title in lacking.items() if name in known and known[name].rests
+    }
     return RunPage(
         run=run,
         newest=newest,
@@ -118,7 +125,8 @@ def run_page(site: Site, key: str, now: float | None = None) -> RunPage | None:
         share=share,
         tiles=tuple(in_order(shown)),
         numbers=numbers_of({tile.plot: tile.title for tile in shown}, found),
-        missing=tuple(sorted(it.plot.title for name, it in registry.plots.items() if name not in found)),
+        missing=tuple(sorted(title for name, title in lacking.items() if name not in stopped)),
+        stopped=stopped,
         broken=tuple(registry.broken),
     )
 

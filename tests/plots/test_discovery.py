@@ -90,7 +90,9 @@ def test_a_second_plot_of_a_name_does_not_replace_the_first(tmp_path: Path) -> N
 
 
 def test_a_directory_that_is_not_there_is_reported(tmp_path: Path) -> None:
-    assert "is not a directory" in reasons(discover([tmp_path / "nowhere"]))["nowhere"]
+    assert f"{tmp_path / 'nowhere'} is not there" in reasons(discover([tmp_path / "nowhere"]))["nowhere"]
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'} is not a directory" in reasons(discover([tmp_path / "file"]))["file"]
 
 
 def test_an_installed_package_brings_plots_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dqm.records import Element, ElementState, TrendValue
+from dqm.records import Element, ElementState, Plugin, TrendValue
 from dqm.settings import DataSettings, PlotSettings, Settings
-from dqm.store import elements, files, open_store, runs
+from dqm.store import elements, files, open_store, plugins, runs
 from dqm.views.run_page import PlotPage, RunPage, Tile, in_order, plot_page, run_page
 from dqm.views.site import Site, open_site
 from dqm.views.verdicts import amount, beyond, limits_words, named_amount, trend_words
+from layouts.components.steady import tree_of
+from layouts.pages.plot.layout import plot_of
+from layouts.pages.run.layout import run_of
 
 NOW = 1_800_000_000.0
 GOOD = TrendValue(0.0, "fraction", warn=(None, 1e-4), alarm=(None, 1e-3))
@@ -120,6 +124,20 @@ def test_a_plot_that_is_not_counted_is_named_and_one_that_went_goes(site: Site, 
     assert "ADC spectrum" in page(site).missing
     plugin.unlink()
     assert page(site).tiles == ()
+
+
+def test_a_plot_that_rests_says_so_instead_of_a_riddle(site: Site) -> None:
+    element(site, "PacketRate")
+    with site.store.begin() as tx:
+        plugins.found(tx, [Plugin("AdcSpectrum", "built-in", "ADC spectrum", "", "")])
+        plugins.set_rest(tx, "AdcSpectrum", plugins.Rest(1, NOW))
+    found = page(site)
+    assert "ADC spectrum" not in found.missing
+    [(title, words)] = found.stopped.values()
+    assert title == "ADC spectrum"
+    assert words.startswith("stopped once for going over a limit; it is tried again at ")
+    for shown in (run_of(found, "7"), plot_of(plot_page(site, "7", "AdcSpectrum"), "7", "AdcSpectrum")):
+        assert words in json.dumps(tree_of(shown))
 
 
 def test_an_enlarged_plot_knows_its_neighbours(site: Site) -> None:

@@ -33,6 +33,9 @@ def _nothing(page: RunPage | None, run: str, plot: str) -> html.Div:
     if page is None:
         return no_run(run)
     up = html.A(f"Go to run {page.run.key}", id="up", href=run_link(run), className="primary button")
+    if plot in page.stopped:
+        title, words = page.stopped[plot]
+        return empty(f"{title} is not counted for run {page.run.key}", f"It was {words}.", up)
     why = "Perhaps the plot was renamed or removed, or no file of this run has been counted by it yet."
     return empty(f"Run {page.run.key} has no plot {plot}", why, up)
 

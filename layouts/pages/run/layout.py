@@ -175,7 +175,9 @@ def wrong_words(number: Number) -> html.P:
 
 
 def _not_there(page: RunPage) -> Any:
-    rows: list[Any] = []
+    rows: list[Any] = [
+        html.P([mark("broken"), " ", html.B(title), f": {words}"]) for title, words in page.stopped.values()
+    ]
     if page.missing:
         rows.append(html.P([mark("unknown"), f" not counted for this run: {', '.join(page.missing)}"]))
     if not rows:
