@@ -10,7 +10,7 @@ from typing import Any
 
 from dqm.formats.hdf5 import shown as printable
 from dqm.records import DataFile, FileState, Watcher
-from dqm.store import audit, files, parts, runs, watchers
+from dqm.store import audit, files, parts, pulses, runs, watchers
 from dqm.views.asked import Asked, Order
 from dqm.views.run_list import PAGE, Rows, span
 from dqm.views.site import Site
@@ -178,7 +178,8 @@ def name_of(path: str) -> str:
 
 def reason_of(file: DataFile) -> str:
     """Why it stands where it stands; what its state means where the ledger says nothing."""
-    said = "; ".join(dict.fromkeys([file.reason, *file.faults] if file.reason else file.faults))
+    texts = [file.reason, *file.faults] if file.reason else file.faults
+    said = "; ".join(dict.fromkeys(part for text in texts for part in text.split("; ")))
     meaning = STATES[file.state].means
     text = said or (meaning if file.state is not FileState.DONE else "")
     return f"{text} (provisional)".strip() if file.provisional else text
@@ -311,16 +312,21 @@ def progress(site: Site, now: float | None = None) -> Progress:
     now = datetime.now(UTC).timestamp() if now is None else now
     with site.store.read() as tx:
         alive = watchers.alive(tx, now - ALIVE_S)
+        pulse = pulses.newest(tx)
     if not alive:
         return Progress(False, "Ingest is not running: new files are not seen. Start it with: larboard watch")
     problems = tuple(dict.fromkeys(problem for watcher in alive for problem in watcher.problems))
-    return Progress(True, _queue(alive), problems)
+    facts = pulse.facts if pulse else None
+    measured = facts.left_s if facts and now - facts.time <= ALIVE_S else None
+    return Progress(True, _queue(alive, measured), problems)
 
 
-def _queue(alive: list[Watcher]) -> str:
+def _queue(alive: list[Watcher], measured_s: float | None) -> str:
+    """What waits and for how long: by the speed that was measured, or as long as nobody has by what files took."""
     waiting = sum(watcher.queue for watcher in alive)
     if not waiting:
         return "No file waits to be counted."
     files_wait = "1 file waits" if waiting == 1 else f"{waiting:,} files wait"
-    left = max((watcher.backlog_s for watcher in alive if watcher.backlog_s is not None), default=None)
+    guessed = max((watcher.backlog_s for watcher in alive if watcher.backlog_s is not None), default=None)
+    left = guessed if measured_s is None else measured_s
     return f"{files_wait} to be counted" + (f", about {span(left)} left." if left is not None else ".")

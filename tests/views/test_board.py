@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dqm.records import Element, ElementState, TrendValue, Watcher
+from dqm.records import Alarm, Element, ElementState, TrendValue, Watcher
 from dqm.settings import DataSettings, Settings, WebSettings
 from dqm.store import elements, files, open_store, plugins, runs, trends, watchers
 from dqm.store.tables import runs as run_table
+from dqm.views.alarm_list import AlarmList
 from dqm.views.board import Board, Line, board
 from dqm.views.live import Shared, last_notice, seq_of
 from dqm.views.site import Site, open_site
+from layouts.components.steady import tree_of
+from layouts.pages.board.layout import board_of
 
 NOW = 1_800_000_000.0
 FRACTION = {"unit": "fraction", "range": (0, 1), "warn": (None, 1e-4), "alarm": (None, 1e-3)}
@@ -222,3 +227,26 @@ def test_those_who_come_while_it_is_made_take_the_next_one_together(site: Site) 
 def test_what_a_browser_says_of_notices_is_read_with_care() -> None:
     assert seq_of([{"seq": 5, "keys": []}, None, 7, {"seq": "9"}, {"seq": 4}, []]) == 5
     assert seq_of([]) == 0
+
+
+def test_alarms_of_the_monitor_that_nobody_has_seen_stand_first_and_leave_room(site: Site) -> None:
+    count(site, "PacketRate", rate=[1.0])
+    quiet = board(site, NOW)
+    raised = [Alarm(n, "plugin", f"p{n}", "suspect", f"reason {n}", NOW, NOW) for n in range(1, 5)]
+    unseen = replace(quiet, alarms=AlarmList(tuple(raised)))
+    seen = replace(quiet, alarms=AlarmList(tuple(replace(one, acknowledged_at=NOW) for one in raised)))
+
+    def monitor(found: Board) -> tuple[int, str]:
+        """Where the panel of the monitor stands in the page, and what it says."""
+        text = json.dumps(tree_of(board_of(found)))
+        return text.index("panel monitor"), text
+
+    place, text = monitor(unseen)
+    assert place < text.index("Whom to call")
+    assert [reason for reason in ("reason 1", "reason 2", "reason 3", "reason 4") if reason in text] == [
+        "reason 1",
+        "reason 2",
+    ]
+    assert "2 more alarms on Health" in text
+    place, text = monitor(seen)
+    assert place > text.index("Whom to call")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dqm.records import FileState, Watcher
-from dqm.store import files, runs, watchers
+from dqm.records import FileState, Pulse, Watcher
+from dqm.store import files, pulses, runs, watchers
 from dqm.views.file_page import STATES, Wanted, counts, detail, file_rows, progress, size, wanted
 from dqm.views.site import Site
+from tests.checks.test_alarms import facts
 from tests.filling import fill
 
 
@@ -78,6 +79,11 @@ def test_the_detail_names_the_file_with_the_same_data_and_faults(site: Site) -> 
     assert found
     assert found.same_as == (first, "first.h5")
     assert found.reason == "time goes back"
+    with site.store.begin() as tx:
+        files.update(tx, second, reason="time goes back; no stamps", faults=["time goes back", "no stamps", "a hole"])
+    again = detail(site, str(second))
+    assert again
+    assert again.reason == "time goes back; no stamps; a hole"
 
 
 def test_the_queue_is_said_with_the_time_that_is_left(site: Site) -> None:
@@ -91,6 +97,9 @@ def test_the_queue_is_said_with_the_time_that_is_left(site: Site) -> None:
         watchers.beat(tx, Watcher("a", "h", 1, now, now, True, "", 1200, 3700.0))
     assert progress(site).text == "1,200 files wait to be counted, about 1 h 1 min left."
     assert not progress(site, now + 3600).alive
+    with site.store.begin() as tx:  # what the Health page says is said here too
+        pulses.save(tx, Pulse(now, "a", 0, 0.0, 0, 0, 1200, 0.0, {}, facts(time=now, left_s=7200.0)))
+    assert progress(site).text == "1,200 files wait to be counted, about 2 h left."
 
 
 def test_a_query_is_read_with_care() -> None:

@@ -9,6 +9,7 @@ from dash import html
 
 from dqm.views.alarm_list import kind_of
 from dqm.views.board import Board, Ingest, Line, board
+from dqm.views.run_list import span
 from dqm.views.site import Site
 from dqm.views.words import number
 from layouts.components.alarms import alarm_list
@@ -21,6 +22,8 @@ RATE_HEIGHT = 230
 FIGURES = 3
 SHOWN = 8
 """Lines of what is wrong that are not folded."""
+ALARMS = 2
+"""Alarms of the monitor that the board has room for."""
 
 
 def layout(site: Site, query: dict[str, str]) -> html.Div:
@@ -37,12 +40,19 @@ def board_of(found: Board) -> list[Any]:
         html.Div(
             [
                 html.Div([_wrong(found), _not_known(found), _calm(found)], className="column"),
-                html.Div([_rate(found), _monitor(found), _call(found)], className="column"),
+                html.Div(_right(found), className="column"),
             ],
             className="board-grid",
         ),
         _figures(found),
     ]
+
+
+def _right(found: Board) -> list[Any]:
+    """An alarm of the monitor that nobody has seen stands before everything that can wait."""
+    rest = [_rate(found), _call(found)]
+    unseen = any(alarm.acknowledged_at is None for alarm in found.alarms.open)
+    return [_monitor(found), *rest] if unseen else [*rest, _monitor(found)]
 
 
 def _nothing_yet(found: Board) -> html.Div:
@@ -240,7 +250,10 @@ def _monitor(found: Board) -> html.Section:
             ]
         )
     )
-    alarms = [alarm_list(found.alarms.open)] if found.alarms.open else []
+    alarms = [alarm_list(found.alarms.open[:ALARMS])] if found.alarms.open else []
+    more = len(found.alarms.open) - ALARMS
+    if more > 0:
+        alarms.append(html.P(html.A(f"{more} more alarm{'s' if more != 1 else ''} on Health", href="/monitor")))
     return html.Section([html.H3(html.A("Monitor", href="/monitor")), *alarms, *rows], className="panel monitor")
 
 
@@ -255,7 +268,7 @@ def _ingest(ingest: Ingest) -> html.P:
         return html.P([mark("broken", "NOT RUNNING"), " nobody reads files"])
     lead = ingest.watchers[0]
     queue = f", {lead.queue} file{'s' if lead.queue != 1 else ''} to count" if lead.queue else ""
-    backlog = f", about {number(round(lead.backlog_s))} s of work" if lead.backlog_s else ""
+    backlog = f", about {span(lead.backlog_s)} of work" if lead.backlog_s else ""
     others = f", {len(ingest.watchers) - 1} more ready to take over" if len(ingest.watchers) > 1 else ""
     return html.P([mark(ingest.state, "READS FILES" if ingest.state == "good" else "WITH PROBLEMS"),
                    f" {ingest.words} on {lead.host}{queue}{backlog}{others}"])  # fmt: skip

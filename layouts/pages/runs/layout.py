@@ -16,23 +16,23 @@ from layouts.components.words import empty
 GRID = "runs-grid"
 
 COLUMNS: list[dict[str, Any]] = [
-    column("number", "Run", cellRenderer="RunLink", width=110, pinned="left"),
-    column("quality", "State", cellRenderer="StateMark", width=125),
-    column("start", "Start", cellRenderer="Moment", width=150),
-    column("duration", "Duration", width=115),
-    column("category", "Category", width=115),
-    {"field": "tags", "headerName": "Tags", "cellRenderer": "Titled", "minWidth": 80, "flex": 1},
+    column("number", "Run", cellRenderer="RunLink", width=84, pinned="left"),
+    column("quality", "State", cellRenderer="StateMark", width=118),
+    column("start", "Start", cellRenderer="Moment", width=152),
+    column("duration", "Duration", width=112),
+    column("category", "Category", width=96),
+    {"field": "tags", "headerName": "Tags", "cellRenderer": "Titled", "minWidth": 70, "flex": 1},
     column(
         "packets",
         "Packets",
         cellRenderer="Titled",
         cellRendererParams={"title": "packets_exact"},
         type="rightAligned",
-        width=105,
+        width=92,
     ),
-    column("files", "Files", cellRenderer="Unread", width=150),
-    {"field": "detector", "headerName": "Detector", "cellRenderer": "Titled", "width": 120},
-    {"field": "comment", "headerName": "Comment", "cellRenderer": "Titled", "minWidth": 120, "flex": 2},
+    column("files", "Files", cellRenderer="Unread", width=200),
+    {"field": "detector", "headerName": "Detector", "cellRenderer": "Titled", "width": 96},
+    {"field": "comment", "headerName": "Comment", "cellRenderer": "Titled", "minWidth": 100, "flex": 2},
 ]
 
 

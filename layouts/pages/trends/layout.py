@@ -132,7 +132,8 @@ def picture(site: Site, search: str, zone: str = "UTC") -> Picture:
     asked = wanted(search, keys(found))
     if not found:
         why = "A trend is a number that a plot gives for each file. They come with the first file that is counted."
-        return Picture(asked.problems, empty("No trends yet", why))
+        start = html.P(["Count files as they are written: ", html.Code("larboard watch"), "."])
+        return Picture(asked.problems, empty("No trends yet", why, start))
     if not asked.names:
         how = "Several of the same unit share one box; all share the time axis."
         return Picture(asked.problems, empty("Choose a trend on the left", how))
