@@ -67,6 +67,7 @@ bench: setup-dev browser postgresql ## speed and memory over 10 million packets,
 
 soak: setup-dev postgresql rsync ## the long run: kills, faults, a backlog, fuzz; its figures go to docs/reliability.md
 	$(BIN)/python -m tests.soak --write
+	THOROUGH=40 $(BIN)/python -m pytest -q tests/ingest/test_arrivals.py tests/ingest/test_watch.py -k "any_order or crash_before"
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) benchmarks/data .pytest_cache .mypy_cache .ruff_cache .hypothesis

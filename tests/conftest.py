@@ -19,6 +19,8 @@ settings.register_profile("larboard", deadline=None)
 settings.load_profile("larboard")
 
 REPOSITORY = Path(__file__).parent.parent
+THOROUGH = int(os.environ.get("THOROUGH", "1"))
+"""How many times the examples of a slow property are made: more in the long run."""
 SAMPLES = REPOSITORY / os.environ.get("LARBOARD_SAMPLES", "../shared/data")
 
 

@@ -20,7 +20,7 @@ from dqm.formats import open_file
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.writers import PacketWriter, RawWriter
 from dqm.store import files, notices, runs, trends
-from tests.conftest import packets_of
+from tests.conftest import THOROUGH, packets_of
 from tests.ingest.watching import SHORT, Site, Writer, age, backlog, take
 from tests.services import until
 from tests.soak.arrivals import WAYS
@@ -62,7 +62,7 @@ def test_a_raw_file_that_comes_late_is_not_counted_beside_the_packets(site: Site
     assert run.files == 2
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5 * THOROUGH, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(4)), restart=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_any_order_of_arrival_and_any_restart_gives_the_same_bits(
     tmp_path_factory: pytest.TempPathFactory, once: dict, order: list[int], restart: list[bool]

@@ -21,6 +21,7 @@ from dqm.records import ElementState
 from dqm.settings import RunRule
 from dqm.store import StoreProblem, elements, files, notices, parts, runs, trends, watchers
 from plots.discovery import Shelf
+from tests.conftest import THOROUGH
 from tests.ingest.watching import SHORT, Site, age, take
 
 
@@ -217,7 +218,7 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6 * THOROUGH, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moments=st.lists(st.integers(1, 40), min_size=1, max_size=4), both=st.booleans())
 def test_a_crash_before_any_commit_and_a_restart_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, once: dict, moments: list[int], both: bool

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +129,24 @@ class Site:
 
 def take(folder: Path, run: DemoRun = SHORT, number: int = 5, subrun_s: int = 2, **kinds: bool) -> list[Path]:
     """Files of a run, old enough to be stable; in the order of time."""
-    taken = take_run(run, folder, run_number=number, subrun_seconds=subrun_s, **kinds)
+    made, places = _taken(run, number, subrun_s, tuple(sorted(kinds.items())))
+    for place in places:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made / place, folder / place)
+        age(folder / place)
+    return [folder / place for place in places]
+
+
+MADE = tempfile.TemporaryDirectory(prefix="larboard-made-")
+
+
+@cache
+def _taken(run: DemoRun, number: int, subrun_s: int, kinds: tuple[tuple[str, bool], ...]) -> tuple[Path, list[Path]]:
+    """Where the files of a run are, made once, and their places in it."""
+    into = Path(tempfile.mkdtemp(dir=MADE.name))
+    taken = take_run(run, into, run_number=number, subrun_seconds=subrun_s, **dict(kinds))
     paths = [path for subrun in taken.subruns for path in (subrun.raw, subrun.packets) if path]
-    for path in paths:
-        age(path)
-    return paths
+    return into, [path.relative_to(into) for path in paths]
 
 
 def age(path: Path, unix: float = 1_700_000_000) -> None:
