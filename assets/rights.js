@@ -18,7 +18,10 @@
 
   function mark(button) {
     const why = larboard.refused(button.dataset.needs, button.dataset.needsOf);
-    if (!why) return;
+    if (!why) {
+      if (button.hasAttribute("aria-disabled")) for (const name of ["aria-disabled", "title"]) button.removeAttribute(name);
+      return;
+    }
     if (button.getAttribute("aria-disabled") !== "true") button.setAttribute("aria-disabled", "true");
     if (button.title !== why) button.title = why;
   }

@@ -218,8 +218,11 @@ class Worker(PatientWorker):
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        self._end_streams()
-        super().handle_quit(sig, frame)
+        """Waits for nobody, but leaves by its loop: an exit raised wherever it is just now may be lost, as in a callback of
+        the collector, and is told as an error there.
+        """
+        self.handle_exit(sig, frame)
+        self.nr_conns = 0
 
     def _end_streams(self) -> None:
         if broadcaster := self._extension(EXTENSION):

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from gunicorn.workers.gthread import PollableMethodQueue
 
 from dqm.logs import Text
-from dqm.serve import address_of
+from dqm.serve import Worker, address_of
 from dqm.store import notices, open_store
 
 REPOSITORY = Path(__file__).parent.parent
@@ -155,6 +156,18 @@ def test_it_stops_in_peace(start: Start, number: int) -> None:
     for connection, response in streams:
         response.close()
         connection.close()
+
+
+def test_a_worker_that_is_to_stop_at_once_is_not_ended_in_the_middle_of_anything() -> None:
+    worker = object.__new__(Worker)
+    worker.alive, worker.nr_conns, worker.method_queue = True, 3, PollableMethodQueue()
+    worker.method_queue.init()
+    try:
+        for number in (signal.SIGINT, signal.SIGQUIT):  # of the terminal, and of the master that got it too
+            worker.handle_quit(number, None)
+            assert (worker.alive, worker.nr_conns) == (False, 0)
+    finally:
+        worker.method_queue.close()
 
 
 def test_every_worker_tells_what_happens(start: Start, tmp_path: Path) -> None:

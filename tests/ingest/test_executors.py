@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from dqm.demo import DemoRun
-from dqm.ingest.executors import Away, Executor, Lost, TooLong
+from dqm.ingest.executors import Away, Executor, Lost, TooLong, processes
 from dqm.ingest.executors.dask import Dask
 from dqm.ingest.executors.processes import Processes
 from dqm.records import FileState
@@ -51,6 +51,24 @@ def test_a_task_is_done_in_another_process(pool: Processes) -> None:
 def test_an_error_of_a_task_comes_back_as_it_is(pool: Processes) -> None:
     with pytest.raises(ZeroDivisionError, match="of all things"):
         answer(pool, Fail())
+
+
+def test_a_task_that_a_worker_took_and_never_began_with_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it is killed in between: it holds the locks of its pipe for ever."""
+    pool = Processes(BENCH, workers=1, memory_mb=300)
+    try:
+        assert answer(pool, Pid()) != os.getpid()
+        (one,) = pool._all
+        mutex = one._pool_manager.worker_manager.workers_channel.mutex
+        assert mutex.acquire()
+        monkeypatch.setattr(processes, "BEGIN_S", 1.0)
+        with pytest.raises(Away, match="no worker began with it in 1 s"):
+            answer(pool, Pid())
+        monkeypatch.undo()
+        assert answer(pool, Pid()) != os.getpid()
+        assert pool._all != {one}
+    finally:
+        pool.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

@@ -295,10 +295,10 @@ class Harness:
         def wants() -> list[str]:
             return moves() or not_well(self._picture(), self.missed)
 
+        self._until(lambda: not moves(), moves)
+        self.missed = self._missed()
+        self.result.missed = len(self.missed)
         if self.retries:
-            self._until(lambda: not moves(), moves)
-            self.missed = self._missed()
-            self.result.missed = len(self.missed)
             for name in self._ended():
                 with suppress(NotResting):
                     self.say(retry_plot(self.store, Actor("expert", "expert"), name, time.time()))
@@ -317,7 +317,10 @@ class Harness:
         return self._without(picture(self.store))
 
     def _missed(self) -> set[str]:
-        """Runs with a file that was deleted before the plug-in, which was killed, could see it: nobody brings it back."""
+        """Runs with a file that was deleted before the plug-in could see it: nobody brings it back.
+
+        A worker whose process for plug-ins was just killed, or is slow to start, counts a file without them: they follow.
+        """
         found: set[str] = set()
         with self.store.read() as tx:
             for row in files.current(tx).values():

@@ -24,6 +24,9 @@ from dqm.ingest.executors.base import Away, Lost, MakeBench, Task, TooLong, Work
 MB = 1 << 20
 PR_SET_PDEATHSIG = 1
 STOP_S = 5.0
+BEGIN_S = 30.0
+"""A worker that was idle begins with its task within so many seconds. One that was killed while it took the task out of the
+pipe never does: the pool knows nothing of it, and its limit of time counts from the beginning."""
 TRIES = 3
 MOST_BY_ITSELF = 4
 PRELOADED = ["dqm.worker"]
@@ -80,11 +83,17 @@ class Processes:
                 else:
                     given.answer.set_exception(Away(f"no process to read in can be started: {error}"))
                 continue
-            inner.add_done_callback(partial(self._done, pool, given))
+            watch = threading.Timer(BEGIN_S, _give_up, [given, inner])
+            watch.daemon = True
+            watch.start()
+            inner.add_done_callback(partial(self._done, pool, given, watch))
 
-    def _done(self, pool: ProcessPool, given: _Given, done: Future) -> None:
+    def _done(self, pool: ProcessPool, given: _Given, watch: threading.Timer, done: Future) -> None:
         """Hands on what became of a task; runs in a thread of the pool."""
+        watch.cancel()
         error, value = _outcome(done, given.limit_s)
+        if given.never_begun and error is not None:
+            error = Away(f"no worker began with it in {BEGIN_S:g} s")
         if isinstance(error, WorkerTrouble):
             self._replace(pool)
         else:
@@ -124,6 +133,14 @@ class _Given:
     tries: int = 0
     running: bool = False
     """From here on it cannot be called back."""
+    never_begun: bool = False
+
+
+def _give_up(given: _Given, inner: Future) -> None:
+    """Ends a task that nobody has begun with."""
+    if not inner.running() and not inner.done():
+        given.never_begun = True
+        inner.cancel()
 
 
 def _end(pools: list[ProcessPool]) -> None:

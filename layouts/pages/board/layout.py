@@ -285,7 +285,7 @@ def _ingest(ingest: Ingest) -> html.P:
         return html.P([mark("broken", "NOT RUNNING"), " nobody reads files"])
     lead = ingest.watchers[0]
     queue = f", {lead.queue} file{'s' if lead.queue != 1 else ''} to count" if lead.queue else ""
-    backlog = f", about {span(lead.backlog_s)} of work" if lead.backlog_s else ""
+    backlog = f", about {span(lead.backlog_s)} of work" if lead.backlog_s and lead.backlog_s >= 1 else ""
     others = f", {len(ingest.watchers) - 1} more ready to take over" if len(ingest.watchers) > 1 else ""
     return html.P([mark(ingest.state, "READS FILES" if ingest.state == "good" else "WITH PROBLEMS"),
                    f" {ingest.words} on {lead.host}{queue}{backlog}{others}"])  # fmt: skip
