@@ -46,7 +46,7 @@ demo: setup ## a live detector with everything running, at http://127.0.0.1:8050
 	$(BIN)/larboard demo --data $(DEMO_DATA)
 
 test: setup-dev browser postgresql nginx rsync ## all tests
-	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --durations=15
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 lint: setup-dev ## style and types
 	$(BIN)/ruff check .
