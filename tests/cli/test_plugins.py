@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.cli.commands import FEW, larboard
 
 
@@ -54,30 +52,33 @@ def test_a_figure_of_an_earlier_run_does_not_stay_when_the_plot_broke(good: Path
         assert larboard("process", good, LARBOARD_PLOTS__PATHS=paths).code == 1
 
 
-@pytest.mark.parametrize(
-    ("trends", "reason"),
-    [
-        ("{'x': 3.0}", "returned 'x': float, expected a name and a Trend"),
-        ("None", "trends returned NoneType"),
-        ("[1]", "trends returned list"),
-        ("{5: Trend(1, 'x')}", "returned 5: Trend"),
-        ("{'x': Trend('abc', 'x')}", "a trend's value is str, expected a number or None"),
-        ("{'x': Trend(1 + 2j, 'x')}", "a trend's value is complex"),
-        ("{'x': Trend(1, 'x', warn=3)}", "a trend's warn is 3, expected (low, high)"),
-    ],
-)
-def test_wrong_trends_break_their_own_plot_only(good: Path, tmp_path: Path, trends: str, reason: str) -> None:
-    (tmp_path / "odd.py").write_text(
-        "from plots.adc_spectrum import AdcSpectrum\nfrom plots.base import Trend\n"
-        f"class Odd(AdcSpectrum):\n    def trends(self, state): return {trends}\n"
-    )
+WRONG_TRENDS = {
+    "{'x': 3.0}": "returned 'x': float, expected a name and a Trend",
+    "None": "trends returned NoneType",
+    "[1]": "trends returned list",
+    "{5: Trend(1, 'x')}": "returned 5: Trend",
+    "{'x': Trend('abc', 'x')}": "a trend's value is str, expected a number or None",
+    "{'x': Trend(1 + 2j, 'x')}": "a trend's value is complex",
+    "{'x': Trend(1, 'x', warn=3)}": "a trend's warn is 3, expected (low, high)",
+}
+
+
+def test_wrong_trends_break_their_own_plot_only(good: Path, tmp_path: Path) -> None:
+    classes = [
+        f"class Odd{number}(AdcSpectrum):\n    def trends(self, state): return {trends}\n"
+        for number, trends in enumerate(WRONG_TRENDS)
+    ]
+    text = "from plots.adc_spectrum import AdcSpectrum\nfrom plots.base import Trend\n"
+    (tmp_path / "odd.py").write_text(text + "".join(classes))
     paths = json.dumps([str(tmp_path)])
     done = larboard("process", good, "--out", tmp_path / "out", "--json", LARBOARD_PLOTS__PATHS=paths)
     assert done.code == 1
-    assert done.json[0]["broken"].keys() == {"Odd"}
-    assert reason in done.json[0]["broken"]["Odd"]
+    broken = done.json[0]["broken"]
+    assert broken.keys() == {f"Odd{number}" for number in range(len(WRONG_TRENDS))}
+    for number, reason in enumerate(WRONG_TRENDS.values()):
+        assert reason in broken[f"Odd{number}"]
     assert done.json[0]["trends"]["AdcSpectrum.mean_adc"]["value"]
-    tested = larboard("plots", "test", "Odd", LARBOARD_PLOTS__PATHS=paths)
+    tested = larboard("plots", "test", "Odd0", LARBOARD_PLOTS__PATHS=paths)
     assert tested.code == 1
     assert larboard("plots", "list", LARBOARD_PLOTS__PATHS=paths).code == 0
 
