@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +112,8 @@ def steady_trends(store: Store, n: int = 200, every_s: float = 60, spike: int | 
     return first
 
 
-def is_inside(page: Page) -> bool:
-    """Whether nothing is wider than the window."""
-    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+def keeps_inside(page: Page, sizes: Iterable[tuple[int, int]] = SIZES) -> None:
+    """Nothing of a page is wider than the window, however large that is made; figures may follow a moment later."""
+    for width, height in sizes:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)

@@ -16,7 +16,7 @@ from playwright.sync_api import TimeoutError as Timeout
 
 from dqm.results import FileReport
 from dqm.store import elements, runs
-from tests.browser.list_site import is_inside
+from tests.browser.list_site import keeps_inside
 from tests.browser.run_site import Running, reports, site_over
 from tests.filling import put
 
@@ -324,17 +324,16 @@ def test_a_map_that_cannot_be_fetched_says_so_and_comes_by_itself(site: Running,
     context.close()
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_wider_than_the_window(site: Running, page: Page, size: tuple[int, int], theme: str) -> None:
-    page.set_viewport_size({"width": size[0], "height": size[1]})
-    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-    for path, there in (
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [
         ("/runs/17/detector", ".pixels[data-painted]"),
         ("/runs/17/tile/3", ".pixels[data-painted]"),
         ("/channels/1-5-40-12?run=17", "#channel-runs tbody tr"),
         ("/runs/17/rows", ".rows-table tbody tr"),
-    ):
-        page.goto(f"{site.url}{path}")
-        page.locator(there).first.wait_for()
-        assert is_inside(page), path
+    ],
+)
+def test_nothing_is_wider_than_the_window(site: Running, page: Page, path: str, there: str) -> None:
+    page.goto(f"{site.url}{path}")
+    page.locator(there).first.wait_for()
+    keeps_inside(page, SIZES)

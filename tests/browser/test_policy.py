@@ -65,7 +65,7 @@ def test_no_page_breaks_the_policy(running: Running, watched: Page, one: object)
 def test_what_a_string_from_a_file_could_try_is_held(
     running: Running, watched: Page, attempt: str, directive: str
 ) -> None:
-    watched.goto(running.url)
+    watched.goto(f"{running.url}/plots")
     expect(watched.locator("#live")).to_have_text("live")
     watched.evaluate(f"() => {{ {attempt}; }}")
     watched.wait_for_function("() => window.violations.length")

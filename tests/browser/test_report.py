@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.list_site import SIZES, keeps_inside
+
 pytestmark = pytest.mark.browser
 
 TITLES = [
@@ -153,11 +155,8 @@ def test_the_maps_switch_between_mean_spread_and_rate(opened: Page) -> None:
     expect(one.get_by_text("Mean [ADC]")).to_have_count(0)
 
 
-@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1920, 1080), (480, 800)])
-def test_nothing_is_wider_than_the_page(opened: Page, width: int, height: int) -> None:
-    opened.set_viewport_size({"width": width, "height": height})
-    # figures follow a moment later
-    opened.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
+def test_nothing_is_wider_than_the_page(opened: Page) -> None:
+    keeps_inside(opened, [*SIZES, (480, 800)])
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

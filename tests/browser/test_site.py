@@ -15,6 +15,7 @@ from dqm.records import ElementState
 from dqm.results import FileReport
 from dqm.store import runs
 from tests.browser.conftest import is_local
+from tests.browser.list_site import keeps_inside
 from tests.browser.run_site import Running, reports, site_over
 from tests.filling import put
 
@@ -428,14 +429,12 @@ def test_a_logarithmic_axis_is_kept(page: Page, site: Running) -> None:
 # manners
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("path", ["/", "/runs/17", "/runs/17/PixelMap"])
-def test_nothing_is_wider_than_the_window(page: Page, site: Running, path: str, size: tuple[int, int]) -> None:
-    page.set_viewport_size({"width": size[0], "height": size[1]})
+def test_nothing_is_wider_than_the_window(page: Page, site: Running, path: str) -> None:
     opened(page, site, path)
     page.locator(".figure").first.scroll_into_view_if_needed()
     expect(page.locator(".figure[data-drawn]").first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    keeps_inside(page, SIZES)
 
 
 def test_a_figure_fits_its_place_when_that_changes(page: Page, site: Running) -> None:
