@@ -341,6 +341,7 @@ def test_theme_and_zone_survive_a_reload(page: Page, site: Running) -> None:
     opened(page, site, "/runs/17")
     figure = page.locator(".figure[data-drawn]").first
     expect(figure).to_be_visible()
+    page.wait_for_function("() => !larboard.figuresToCome()")
     colour = "getComputedStyle(document.querySelector('.figure .xtick text')).fill"
     light = page.evaluate(colour)
     asked = figures_asked(page, lambda: page.locator("#theme-switch").click())

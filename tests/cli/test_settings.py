@@ -95,7 +95,9 @@ def test_a_folder_called_geometry_beside_the_data_is_searched(packet_file: Calla
     assert done.json[0]["geometry"] == "tiny"
 
 
-def test_a_pedestal_file_that_cannot_be_used_costs_the_charge_alone_and_is_said(good: Path, tmp_path: Path) -> None:
+def test_a_pedestal_file_that_cannot_be_used_costs_the_charge_alone_and_is_said(
+    good: Path, tmp_path: Path, all_plots: None
+) -> None:
     """Relative to the settings, as every path in them."""
     (tmp_path / "larboard.toml").write_text('[plots]\npedestal_file = "ped.json"\n')
     (tmp_path / "ped.json").write_text('{"4211392": {"pedestal": 733}}')
