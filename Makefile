@@ -30,8 +30,8 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP_INSTALL) --editable ".[dev]"
 	touch $@ $(VENV)/.ready
 
-browser: ## a real Chromium for the browser tests: Debian's package
-	@command -v chromium >/dev/null || { echo "installing chromium"; $(APT_INSTALL) chromium fonts-dejavu-core; }
+browser: ## a real Chromium for the browser tests: Debian's package, without windows
+	@command -v chromium-headless-shell >/dev/null || { echo "installing chromium"; $(APT_INSTALL) chromium-headless-shell fonts-dejavu-core; }
 
 postgresql: ## a real PostgreSQL for the tests of the store: Debian's package
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "installing postgresql"; $(APT_INSTALL) postgresql; }
@@ -74,7 +74,7 @@ bench: setup-dev browser postgresql ## speed and memory over 10 million packets,
 
 soak: setup-dev postgresql rsync ## the long run: kills, faults, a backlog, fuzz; its figures go to docs/reliability.md
 	$(BIN)/python -m tests.soak --write
-	THOROUGH=40 $(BIN)/python -m pytest -q tests/ingest/test_arrivals.py tests/ingest/test_watch.py -k "any_order or crash_before"
+	THOROUGH=40 $(BIN)/python -m pytest -q tests/ingest/test_arrivals.py tests/ingest/test_watch.py tests/formats/test_corpus.py -k "any_order or crash_before or the_watch_gives"
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) benchmarks/data .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
 import time
 import urllib.request
@@ -31,7 +30,7 @@ from dqm.detector import Detector, demo_detector
 from dqm.ingest.oneshot import Sources, process
 from dqm.store import open_store
 from plots.discovery import discover
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.conftest import ARGUMENTS, chromium_path
 from tests.conftest import SAMPLES
 from tests.filling import put
 from tests.postgresql import free_port
@@ -166,8 +165,7 @@ def main() -> None:
             )
             for what, seconds in by_the_server(address, where, asked.masks).items():
                 say(what, seconds)
-            path = shutil.which("chromium")
-            browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+            browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
             page = browser.new_page(viewport={"width": 1920, "height": 1080})
             for place, (what, url, plot) in enumerate(
                 (

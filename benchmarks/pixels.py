@@ -29,7 +29,7 @@ from dqm.records import Element, ElementState
 from dqm.store import Store, elements, files, geometries, open_store, runs
 from plots.base import LiveTime, State
 from plots.pixel_map import PixelMap
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.conftest import ARGUMENTS, chromium_path
 from tests.postgresql import free_port
 
 RUNS = 50
@@ -204,7 +204,7 @@ def main() -> None:
     with larboard("serve", folder), sync_playwright() as playwright:
         wait_until(lambda: get(f"{address}/ready"))
         whole = visits(playwright, f"{address}/runs/{RUNS}/detector", ready, number + 2)
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1366, "height": 768})
         within, down = from_the_run(page, address, number), clicks(page, address, number)
         browser.close()

@@ -32,7 +32,7 @@ from playwright.sync_api import Page, Playwright, sync_playwright
 
 from benchmarks.process import bare
 from dqm.demo import DemoRun, take_run
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.conftest import ARGUMENTS, chromium_path
 from tests.postgresql import free_port
 
 PACKETS = 220_000
@@ -117,7 +117,7 @@ def visits(playwright: Playwright, url: str, ready: Callable[[Page], None], numb
     seconds = []
     with tempfile.TemporaryDirectory() as profile:
         options = {
-            "executable_path": shutil.which("chromium"),
+            "executable_path": chromium_path(),
             "args": ARGUMENTS,
             "viewport": {"width": 1366, "height": 768},
         }
@@ -181,7 +181,7 @@ def main() -> None:
     bare_s = time.monotonic() - begun
     with larboard("watch", folder) as watch, larboard("serve", folder) as serve, sync_playwright() as playwright:
         wait_until(lambda: ask(f"{address}/ready"))
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1366, "height": 768})
         seconds = lag(page, address, folder, files)
         browser.close()

@@ -90,7 +90,7 @@ def restore(
     """Makes a store of a backup. One that is in use is refused."""
     from dqm.settings import store_url
     from dqm.store.backup import restore_files, restore_rows
-    from dqm.store.database import newest_revision
+    from dqm.store.schema import newest_revision
 
     settings = settings_in_force()
     url = into if "://" in into else "" if into else store_url(settings)

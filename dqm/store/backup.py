@@ -23,12 +23,12 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
 from dqm.store import parts, watchers
 from dqm.store.database import Store, make_private, open_store, open_to_read
 from dqm.store.problems import StoreProblem, explained
+from dqm.store.schema import revision_of
 from dqm.store.states import FileStates, address_of
 from dqm.store.tables import attempts, handshakes, leases, metadata, sessions, states
 from dqm.store.tables import watchers as watcher_table
@@ -234,7 +234,7 @@ def _manifest(store: Store, database: Path, sizes: dict[str, int]) -> dict[str, 
             for table in metadata.sorted_tables
             if table is not states and table not in PASSING
         }
-        revision = MigrationContext.configure(connection).get_current_revision()
+        revision = revision_of(connection)
     return {
         "format": FORMAT,
         "made": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),

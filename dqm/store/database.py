@@ -11,17 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
-from dqm.store.problems import BUSY_S, OldSchema, StoreProblem, explained
+from dqm.store.problems import BUSY_S, StoreProblem, explained
 from dqm.store.states import FileStates, RowStates, States
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-# any 64-bit number; both sides of it are Larboard's
-NOTICE_LOCK, MIGRATION_LOCK = 0x4C41_5242_0001, 0x4C41_5242_0002
+NOTICE_LOCK = 0x4C41_5242_0001
+"""Any 64-bit number; both sides of it are Larboard's."""
 POSTGRES_SCHEMA = "larboard"
 SQLITE_POOL = 24
 """Connections that stay open; more are opened and closed again."""
@@ -68,13 +64,15 @@ def open_store(url: str, states_directory: Path, *, migrate: bool = False) -> St
 
     A new SQLite file gets its tables by itself; any other database only with `migrate`.
     """
+    from dqm.store.schema import check, has_tables, upgrade  # alembic takes its time, and not every command has a store
+
     engine = _engine(url)
     store = Store(engine, FileStates(states_directory) if engine.dialect.name == "sqlite" else RowStates(engine))
     try:
-        if migrate or (store.is_sqlite and not _has_tables(store)):
+        if migrate or (store.is_sqlite and not has_tables(store)):
             upgrade(store)
         else:
-            check_schema(store)
+            check(store)
     except BaseException:
         store.close()
         raise
@@ -92,22 +90,6 @@ def open_to_read(database: Path) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
-
-
-def upgrade(store: Store) -> str:
-    """Brings the tables to this version, under a lock; gives the revision that they have then."""
-    from alembic import command
-
-    if not store.is_sqlite:
-        with store.begin() as connection:
-            connection.execute(sa.schema.CreateSchema(POSTGRES_SCHEMA, if_not_exists=True))
-    with store.begin() as connection:
-        if not store.is_sqlite:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-        config = _alembic()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return newest_revision()
 
 
 def _engine(url: str) -> Engine:
@@ -162,34 +144,3 @@ def _begin_sqlite(connection: Connection) -> None:
     finally:
         if options.get("larboard_at_once"):  # the connection is used again by others
             connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_S * 1000}")
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
-
-
-def newest_revision() -> str:
-    """The migration that the tables of this version have."""
-    return ScriptDirectory.from_config(_alembic()).get_current_head() or ""
-
-
-def _has_tables(store: Store) -> bool:
-    with store.read() as connection:
-        return sa.inspect(connection).has_table("alembic_version")
-
-
-def check_schema(store: Store) -> None:
-    with store.read() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current == newest_revision():
-        return
-    where = store.engine.url.render_as_string(hide_password=True)
-    known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
-    if current in known or current is None:
-        have = f"the tables of revision {current}" if current else "no tables of Larboard"
-        raise OldSchema(
-            f"the database {where} has {have}, this Larboard needs {newest_revision()}; run: larboard db upgrade"
-        )
-    raise OldSchema(f"the database {where} was made by a newer Larboard (revision {current}); install that one")

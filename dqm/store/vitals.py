@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
 from dqm.store.database import Store
+from dqm.store.schema import revision_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Vitals:
 
 def measure(store: Store) -> Vitals:
     with store.read() as tx:
-        schema = MigrationContext.configure(tx).get_current_revision() or ""
+        schema = revision_of(tx) or ""
         if store.is_sqlite:
             version = tx.scalar(sa.text("SELECT sqlite_version()"))
             return Vitals(f"SQLite {version}", _file_size(store), None, schema, 0.0)

@@ -26,7 +26,7 @@ from dqm.records import (
     TrendPoint,
     Watcher,
 )
-from dqm.store import StoreProblem, database, elements, files, notices, plugins, rollups, runs, trends, watchers
+from dqm.store import StoreProblem, elements, files, notices, plugins, rollups, runs, schema, trends, watchers
 from dqm.store.runs import Search
 from dqm.views.elements import does_without
 from dqm.views.file_page import ALIVE_S
@@ -323,4 +323,4 @@ def changes(site: Site, after: int) -> News:
 
 def check_ready(site: Site) -> None:
     """Raises StoreProblem unless the database answers and has the tables of this version."""
-    database.check_schema(site.store)
+    schema.check(site.store)

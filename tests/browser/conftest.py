@@ -22,12 +22,16 @@ ARGUMENTS = [
 ]
 
 
+def chromium_path() -> str:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell")
+    assert path, "no chromium: `make browser` installs it"
+    return path
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    assert path, "no chromium: `make browser` installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         yield browser
         browser.close()
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.conftest import THOROUGH
 from tests.formats import corpus, limited
 from tests.formats.good_files import FORMATS
 
@@ -45,7 +46,11 @@ def test_every_damaged_file_has_a_state_and_a_reason(form: str) -> None:
             assert re.search(words, one.value["reason"]), (case, one.value)
 
 
-@pytest.mark.parametrize("form", [*FORMATS, "foreign"])
+WATCHED = [*FORMATS, "foreign"] if THOROUGH > 1 else ["raw", "packets 2.4", "flow", "sim", "foreign"]
+"""What the watch is given: one form of each reader; in `make soak` every form that there is."""
+
+
+@pytest.mark.parametrize("form", WATCHED)
 def test_the_watch_gives_each_a_state_and_a_reason_and_counts_the_good_file_among_them(form: str) -> None:
     (outcome,) = limited.run("tests.formats.corpus", "watched", [form], seconds=600, megabytes=500)
     assert outcome.end == ""

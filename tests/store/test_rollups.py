@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from dqm.records import Rollup, TrendValue
 from dqm.store import Store, files, rollups, runs, trends
-from dqm.store.database import _alembic, upgrade
 from dqm.store.rollups import DAY, HOUR
+from dqm.store.schema import _alembic, upgrade
 from dqm.store.tables import trend_points, trend_rollups
 
 NOON = 1_720_440_000.0

@@ -28,7 +28,7 @@ from dqm.store import (
     trends,
     watchers,
 )
-from dqm.store.database import upgrade
+from dqm.store.schema import upgrade
 from dqm.store.states import ORPHAN_AGE_S, FileStates, address_of
 from dqm.store.tables import metadata
 from tests.ingest.watching import Site, take

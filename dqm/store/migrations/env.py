@@ -1,4 +1,4 @@
-"""Run by alembic: the connection is handed over by dqm.store.database.upgrade."""
+"""Run by alembic: the connection is handed over by dqm.store.schema.upgrade."""
 
 from __future__ import annotations
 
