@@ -126,7 +126,7 @@ class IngestSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     roots: list[Path] = Field(
-        default_factory=list, description="directories with data files, searched all the way down"
+        default_factory=list, description="directories with data files, searched all the way down but for hidden ones"
     )
     patterns: list[str] = Field(
         default_factory=lambda: ["*.h5", "*.hdf5"],

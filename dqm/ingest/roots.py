@@ -79,7 +79,8 @@ class Roots:
                 continue
             try:
                 if entry.is_dir():
-                    self._search(Path(entry.path), root, seen, visited)
+                    if not entry.name.startswith(HIDDEN):
+                        self._search(Path(entry.path), root, seen, visited)
                 elif self.wants(entry.name) and not _is_text(entry.path):
                     shown = os.fsencode(entry.path).decode("utf-8", "backslashreplace")
                     seen.problems.append(f"{shown} has a name that is not UTF-8, so it is not read: rename it")
@@ -107,6 +108,8 @@ class Roots:
         root = self.root_of(path)
         if root is None or not self.wants(os.path.basename(path)) or not _is_text(path):  # noqa: PTH119
             return None
+        if any(part.startswith(HIDDEN) for part in Path(path).relative_to(root).parts):
+            return None
         if not self._inside(path):  # by a link, a directory that is one, or dots
             return None
         try:
@@ -130,6 +133,8 @@ class Roots:
 
 
 MOST_PROBLEMS = 20
+HIDDEN = "."
+"""What begins so holds copies: parts of rsync, snapshots of a file server, a waste basket."""
 
 
 def shown(path: str) -> str:

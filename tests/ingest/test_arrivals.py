@@ -586,6 +586,20 @@ def test_many_new_directories_are_found_by_their_hints(live: Site) -> None:
     until(lambda: len(live.states()) == 60 and set(live.states().values()) == {"done", "same"}, 180)
 
 
+@pytest.mark.parametrize("hidden", [".rsync-partial", ".~tmp~", ".snapshot"])
+def test_a_hidden_directory_holds_no_data_until_they_are_moved_out(site: Site, once: dict, hidden: str) -> None:
+    parts = site.root / "today" / hidden / "deep"
+    made = take(parts, raw=False)
+    site.settle()
+    assert site.states() == {}
+    assert [site.watch.roots.look_at(str(path)) for path in made] == [None, None]
+    for path in made:
+        path.rename(site.root / path.name)
+    site.settle()
+    assert set(site.states().values()) == {"done"}
+    assert site.bases("5") == once
+
+
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Site]:
     """A watch that runs by events and the real clock; it searches everything only at the start and after a minute."""
