@@ -230,6 +230,9 @@ class RetentionSettings(BaseModel):
     hours_days: int = Field(
         default=0, ge=0, description="hours of dropped points are kept so many days, then days; 0: for ever"
     )
+    masks_days: int = Field(
+        default=365, ge=0, description="a mask that nobody looked at for so many days is dropped; 0: never"
+    )
     notices: int = Field(default=100_000, ge=1000, description="so many of the newest notices are kept")
     figures_mb: int = Field(default=512, ge=16, description="largest size of the cache of drawn figures [MB]")
 

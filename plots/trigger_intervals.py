@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from dqm.formats.columns import TICKS_PER_SECOND
-from plots.base import Extent, LiveTime, MergeablePlot, Packets, Scatter, State, Trend, tally
-from plots.drawing import axes, colour, say, steps
+from dqm.formats.columns import TICKS_PER_SECOND, PacketType
+from plots.base import Bin, Extent, LiveTime, MergeablePlot, Packets, Ranges, Scatter, State, Trend, tally
+from plots.drawing import axes, colour, number_in, say, steps
 
 GROUPS = 256
 PER_DECADE = 50
@@ -18,7 +18,9 @@ DECADES = 9
 """From one tick of 0.1 us to 100 s."""
 BINS = PER_DECADE * DECADES
 """And one for all beyond."""
+ALL_BEYOND = 1 << 62
 LONGEST_S = 10
+TRIGGERS = (PacketType.TRIGGER, PacketType.TRIGGER)
 
 
 class TriggerIntervals(MergeablePlot):
@@ -32,7 +34,7 @@ class TriggerIntervals(MergeablePlot):
         triggers = packets.triggers(self.options.trigger_io_group, self.options.trigger_bit)
         groups, ticks = triggers["io_group"], triggers["interval_ticks"]
         later = ticks > 0
-        place = np.minimum(np.log10(ticks[later]) * PER_DECADE, BINS).astype(np.int64)
+        place = places(ticks[later])
         return {
             "intervals": Scatter(GROUPS * (BINS + 1), groups[later].astype(np.int64) * (BINS + 1) + place),
             "ticks": tally((BINS + 1,), place, weights=ticks[later]),
@@ -54,6 +56,16 @@ class TriggerIntervals(MergeablePlot):
             steps(fig, x, intervals[io_group, first:last], f"io_group {io_group}", colour(io_group))
         fig.update_layout(xaxis_type="log")
 
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        """The triggers that came so long after the one before of their io_group."""
+        group, low = number_in(clicked.name), clicked.low
+        if group is None or not middles()[0] <= low <= middles()[-1]:
+            return None
+        place = int(np.argmin(np.abs(np.log(middles() / low))))
+        if (ends := ticks_of(place)) is None:
+            return None
+        return {"packet_type": TRIGGERS, "io_group": (group, group), "interval_ticks": ends}
+
     def trends(self, state: State) -> dict[str, Trend]:
         triggers, live = state["triggers"], state["live"].longest()
         busiest = int(triggers.max())
@@ -70,6 +82,22 @@ class TriggerIntervals(MergeablePlot):
 def by_group(state: State) -> np.ndarray:
     """Intervals by io_group and bin, shape (256, BINS + 1)."""
     return state["intervals"].reshape(GROUPS, BINS + 1)
+
+
+def places(ticks: np.ndarray) -> np.ndarray:
+    """The bin of each interval [ticks], above 0, int64."""
+    return np.minimum(np.log10(ticks) * PER_DECADE, BINS).astype(np.int64)
+
+
+def ticks_of(place: int) -> tuple[int, int] | None:
+    """Shortest and longest interval of a bin [ticks]; None of one that lies between two ticks."""
+
+    def first(place: int) -> int:
+        near = round(10 ** (place / PER_DECADE))
+        return next(tick for tick in range(max(near - 1, 1), near + 3) if places(np.array([tick]))[0] >= place)
+
+    last = first(place + 1) - 1 if place < BINS else ALL_BEYOND
+    return (first(place), last) if first(place) <= last else None
 
 
 def middles() -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dqm.formats.triggers import AFTER_TICKS, BEFORE_TICKS
-from plots.base import MergeablePlot, Packets, Scatter, State, Trend
-from plots.drawing import axes, colour, limit, say, steps
+from plots.base import DATA, Bin, MergeablePlot, Packets, Ranges, Scatter, State, Trend
+from plots.drawing import axes, colour, limit, number_in, say, steps
 from plots.drift_edge import BIN_TICKS, BIN_US, BINS, TRIGGER, Edge, drift_edge
 from plots.options import Options
 
@@ -40,6 +40,9 @@ class TriggerPackets(MergeablePlot):
 
     def draw(self, state: State, fig: go.Figure) -> None:
         _draw(self, state, fig, state["packets"].reshape(GROUPS, BINS), f"packets per {BIN_US:g} us and trigger")
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        return _behind(clicked)
 
     def trends(self, state: State) -> dict[str, Trend]:
         packets, triggers = state["packets"].reshape(GROUPS, BINS), int(state["triggers"][0])
@@ -77,6 +80,9 @@ class TriggerCharge(MergeablePlot):
         _draw(self, state, fig, charge, f"charge per {BIN_US:g} us and trigger [ke-]", "ke-", FEWEST_KE)
         if state["triggers"][0]:
             _note(fig, self._pedestals(state), 0.9)
+
+    def rows_behind(self, clicked: Bin) -> Ranges | None:
+        return _behind(clicked)
 
     def _pedestals(self, state: State) -> str:
         """Which pedestals the charge is above, in words."""
@@ -117,6 +123,15 @@ def _spread(beside: Packets, values: np.ndarray | int) -> Scatter:
     """`values` by io_group and bin of time since the trigger."""
     place = (beside["trigger_ticks"] + BEFORE_TICKS) // BIN_TICKS
     return Scatter(GROUPS * BINS, beside["io_group"].astype(np.int64) * BINS + place, values)
+
+
+def _behind(clicked: Bin) -> Ranges | None:
+    """The packets of an io_group in a bin, from whichever trigger."""
+    group, place = number_in(clicked.name.partition(":")[0]), clicked.low / BIN_US + TRIGGER
+    if group is None or not 0 <= place < BINS:
+        return None
+    first = int(place) * BIN_TICKS - BEFORE_TICKS
+    return {**DATA, "io_group": (group, group), "trigger_ticks": (first, first + BIN_TICKS - 1)}
 
 
 def _draw(

@@ -174,7 +174,7 @@ class Packets:
 
         Of triggers of one io_group or of all, with this bit set; see formats.triggers. They may stand in earlier blocks:
         each pair of packet and trigger is given in the block in which the later one of them stands. Beside the columns of
-        the file there are ``time_ticks`` and those of the detector.
+        the file there are ``time_ticks``, those of the detector, and ``row``: which row of the file the packet is.
         """
 
         def find() -> Packets:
@@ -183,9 +183,11 @@ class Packets:
                 raise ValueError("what stands before these packets is not known: ask the packets that count() is given")
             beside = beside_triggers(recent, self.stretch, io_group, bit)
             derived = {"time_ticks": beside.times, "trigger_ticks": beside.since}
-            names = (*(name for name in self._names if name != "unix_time"), "trigger_ticks")
+            names = (*(name for name in self._names if name != "unix_time"), "trigger_ticks", "row")
 
             def column(name: str) -> np.ndarray:
+                if name == "row":
+                    return beside.row
                 return derived[name] if name in derived else beside.column(name)
 
             return Packets(column, names, len(beside.since), self.detector, self.first_row)
@@ -195,14 +197,15 @@ class Packets:
     def triggers(self, io_group: int = ALL_GROUPS, bit: int = 1) -> Packets:
         """The trigger words of one io_group or of all with this bit, with ``interval_ticks`` since the one before.
 
-        That is the one that the same io_group sent before in the file; -1 for its first.
+        That is the one that the same io_group sent before in the file; -1 for its first. ``row`` is that of the file.
         """
 
         def find() -> Packets:
-            words = self.of_type(PacketType.TRIGGER)
-            words = words.select(words["trigger_type"] >> bit & 1 == 1)
+            where = np.flatnonzero(self["packet_type"] == PacketType.TRIGGER)
+            where = where[self["trigger_type"].take(where) >> bit & 1 == 1]
             if io_group != ALL_GROUPS:
-                words = words.select(words["io_group"] == io_group)
+                where = where[self["io_group"].take(where) == io_group]
+            words = self.select(where)
             groups, times = words["io_group"], words["time_ticks"]
             interval = np.full(len(words), -1, np.int64)
             before = self.source[1].before.triggers if self.source is not None else {}
@@ -211,9 +214,10 @@ class Packets:
                 interval[own[1:]] = np.diff(times[own])
                 if (last := before.get(trigger_key(group, bit))) is not None:
                     interval[own[0]] = times[own[0]] - last
-            columns = (*self._names, "interval_ticks")
+            derived = {"interval_ticks": interval, "row": self.first_row + where}
+            columns = (*self._names, *derived)
             return Packets(
-                lambda name: interval if name == "interval_ticks" else words[name], columns, len(words), self.detector
+                lambda name: derived[name] if name in derived else words[name], columns, len(words), self.detector
             )
 
         return self.once(("triggers", io_group, bit), find)

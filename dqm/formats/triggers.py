@@ -126,14 +126,19 @@ class Recent:
 class Beside:
     """Pairs of data packets and triggers; a packet near two triggers is there twice."""
 
-    parts: list[tuple[np.ndarray, np.ndarray]]
-    """Rows, and which of them."""
+    parts: list[tuple[Stretch, np.ndarray]]
+    """Where packets stand, and which rows of it they are."""
     times: np.ndarray
     since: np.ndarray
     """Ticks since the trigger."""
 
     def column(self, name: str) -> np.ndarray:
-        return np.concatenate([rows[name][where] for rows, where in self.parts])
+        return np.concatenate([stretch.rows[name][where] for stretch, where in self.parts])
+
+    @property
+    def row(self) -> np.ndarray:
+        """Row number of each packet in the file, int64."""
+        return np.concatenate([stretch.first + where for stretch, where in self.parts])
 
 
 def beside_triggers(recent: Recent, block: Stretch, io_group: int, bit: int) -> Beside:
@@ -148,7 +153,7 @@ def beside_triggers(recent: Recent, block: Stretch, io_group: int, bit: int) -> 
     number, time = number[order], time[order]
     pairs = [_pairs(stretch, block.first, number, time) for stretch in stretches]
     times, since = (np.concatenate([pair[part] for pair in pairs]) for part in (1, 2))
-    return Beside([(stretch.rows, pair[0]) for stretch, pair in zip(stretches, pairs, strict=True)], times, since)
+    return Beside([(stretch, pair[0]) for stretch, pair in zip(stretches, pairs, strict=True)], times, since)
 
 
 def _pairs(

@@ -52,11 +52,17 @@ def drop(
                     return
                 with begin() as tx:
                     more = retention.bite(tx, found)
-    while settings.hours_days and time.monotonic() < until:
-        told("hours of trends")
-        with begin() as tx:
-            if not retention.drop_hours(tx, settings.hours_days, now):
-                return
+    for name, days, due_of, drop_of in (
+        ("hours of trends", settings.hours_days, retention.hours_due, retention.drop_hours),
+        ("masks", settings.masks_days, retention.masks_due, retention.drop_masks),
+    ):
+        with store.read() as tx:  # whoever has nothing to drop does not wait to write
+            left = due_of(tx, days, now)
+        while left > 0 and time.monotonic() < until:
+            told(name)
+            with begin() as tx:
+                dropped = drop_of(tx, days, now)
+            left -= dropped or left
 
 
 @dataclass(frozen=True)
@@ -65,17 +71,19 @@ class Report:
 
     due: list[retention.Due]
     hours: int
+    masks: int
+    masks_days: int
     rules: int
 
     @property
     def empty(self) -> bool:
-        return not self.due and not self.hours
+        return not (self.due or self.hours or self.masks)
 
     def lines(self) -> list[str]:
         """One for each kind and age."""
-        if not self.rules:
-            return ["no retention rules are set: everything is kept (settings, [[retention.rules]])"]
         said = []
+        if not self.rules:
+            said.append("no retention rules are set: everything is kept of all runs (settings, [[retention.rules]])")
         for (kind, days), found in self._by_age().items():
             if kind == "points":
                 what = f"{_sum(found, 'points'):,} points of {_sum(found, 'files'):,} files; their hours and days stay"
@@ -84,6 +92,8 @@ class Report:
             said.append(f"{kind} older than {days} days: {len(found):,} runs, {what}")
         if self.hours:
             said.append(f"hours of dropped points: {self.hours:,}; their days stay")
+        if self.masks:
+            said.append(f"masks that nobody looked at for {self.masks_days} days: {self.masks:,}")
         return said or ["nothing is old enough to be dropped"]
 
     def _by_age(self) -> dict[tuple[str, int], list[retention.Due]]:
@@ -97,6 +107,7 @@ class Report:
         return {
             "runs": [{"run": one.run.key} | {name: getattr(one, name) for name in names} for one in self.due],
             "hours": self.hours,
+            "masks": self.masks,
         }
 
 
@@ -109,7 +120,9 @@ def report(store: Store, settings: RetentionSettings, now: float) -> Report:
     with store.read() as tx:
         found = [one for kind in ("points", "states") for one in retention.due(tx, rules, kind, now)]
         measured = [retention.measured(tx, store.states, one) for one in found]
-        return Report(measured, retention.hours_due(tx, settings.hours_days, now), len(rules) + settings.hours_days)
+        masks = retention.masks_due(tx, settings.masks_days, now)
+        hours = retention.hours_due(tx, settings.hours_days, now)
+        return Report(measured, hours, masks, settings.masks_days, len(rules) + settings.hours_days)
 
 
 def collect(store: Store, now: float | None = None) -> int:

@@ -1,6 +1,7 @@
 """What rules drop, in small bites: points of trends that hours and days hold, states of runs whose numbers stay.
 
-Never anything of the newest run, nor of one that is not closed; never the audit trail.
+Never anything of the newest run, nor of one that is not closed; never the audit trail. Masks belong to no run: they go when
+nobody looked at them for long.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dqm.store import audit, notices, rollups, runs
 from dqm.store.rollups import DAY, HOUR
 from dqm.store.rows import upsert
 from dqm.store.states import States
-from dqm.store.tables import elements, files, parts, trend_points, trend_rollups
+from dqm.store.tables import elements, files, masks, parts, trend_points, trend_rollups
 from dqm.store.tables import runs as run_table
 
 ACTOR = "retention rule"
@@ -206,6 +207,26 @@ def drop_hours(tx: Connection, days: int, now: float, limit: int = 5000) -> int:
         within = table.time.between(min(times), max(times)) & (table.trend_id == trend)
         tx.execute(trend_rollups.delete().where(within, table.seconds == HOUR, table.kept))
     return len(some)
+
+
+def masks_due(tx: Connection, days: int, now: float) -> int:
+    """How many masks nobody looked at for `days` (0: masks are never dropped)."""
+    return tx.scalar(sa.select(sa.func.count()).select_from(masks).where(_old_masks(days, now))) or 0
+
+
+def drop_masks(tx: Connection, days: int, now: float, limit: int = 200) -> int:
+    """Drops some of them; who made them stays in the audit trail. Gives how many."""
+    old = sa.select(masks.c.address).where(_old_masks(days, now)).order_by(masks.c.used, masks.c.address).limit(limit)
+    addresses = list(tx.scalars(old))
+    if addresses:
+        tx.execute(masks.delete().where(masks.c.address.in_(addresses)))
+        what = {"masks": addresses, "not looked at for days": days}
+        audit.note(tx, ACTOR, "masks dropped", "masks", None, what)
+    return len(addresses)
+
+
+def _old_masks(days: int, now: float) -> Any:
+    return masks.c.used < now - days * DAY_S if days else sa.false()
 
 
 def _old_hours(days: int, now: float) -> Any:

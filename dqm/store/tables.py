@@ -164,6 +164,8 @@ masks = sa.Table(
     sa.Column("author", sa.Text, nullable=False),
     sa.Column("created", Time, nullable=False),
     sa.Column("comment", sa.Text, nullable=False, server_default=""),
+    # when somebody last looked at a run without its channels, to a day
+    sa.Column("used", Time, nullable=False, server_default="0", index=True),
 )
 
 # one plot of one run

@@ -17,8 +17,8 @@ from dqm.records import DROPPED, Element, ElementState, Run
 from dqm.store import StoreProblem, elements, runs
 from dqm.store.runs import Search
 from dqm.views.asked import Asked, short
-from dqm.views.elements import NoFigure, geometry
-from dqm.views.pixels import PLOT, Maps, NoPlace, Place, maps, place, trail
+from dqm.views.elements import NoFigure, geometry, window_of
+from dqm.views.pixels import PLOT, Maps, NoPlace, Place, maps, place, seconds, trail
 from dqm.views.run_page import LATEST, RunPage, run_page
 from dqm.views.site import Site
 from plots.chip_rate import CHANNELS_PER_TILE
@@ -41,6 +41,8 @@ class Wanted:
     run: str
     runs: int
     problems: tuple[str, ...] = ()
+    in_window: bool = False
+    """Whether the numbers and the spectrum are of the last minutes of the run alone."""
 
 
 def wanted(channel: str, query: dict[str, str]) -> Wanted:
@@ -50,7 +52,8 @@ def wanted(channel: str, query: dict[str, str]) -> Wanted:
     if text and not 1 <= number <= RUNS_MOST:
         asked.problems.append(f"“{short(text)}” is no number of runs from 1 to {RUNS_MOST}: {RUNS} are shown.")
         number = 0
-    return Wanted(channel, asked.text("run") or LATEST, number or RUNS, tuple(asked.problems))
+    in_window = query.get("window") == "1"
+    return Wanted(channel, asked.text("run") or LATEST, number or RUNS, tuple(asked.problems), in_window)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ class ChannelPage:
     tile: int
     z_cm: float
     y_cm: float
+    where: str = ""
+    """Which packets are of the window; empty for the whole run."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +113,11 @@ class NoChannel:
 
 
 def channel_page(site: Site, asked: Wanted) -> ChannelPage | NoChannel:
-    page = run_page(site, asked.run)
+    page = run_page(site, asked.run, in_window=asked.in_window)
     if page is None:
         return NoChannel(None, f"There is no run {asked.run}.", "nodata")
     try:
-        found = maps(site, page.run.key)
+        found = maps(site, page.run.key, asked.in_window)
         here = place(found.detector, "channel", asked.channel)
     except NoFigure as why:
         return NoChannel(page, why.reason, why.state)
@@ -120,9 +125,19 @@ def channel_page(site: Site, asked: Wanted) -> ChannelPage | NoChannel:
         return NoChannel(page, str(why), "")
     index, table = int(here.pixels[0]), found.detector.pixels
     above = tuple(trail(found.detector, here))
+    where = seconds(*page.window) if page.window else ""
     return ChannelPage(
-        page, here, above, _point_of(found, index), int(table.tile[index]), float(table.z[index]), float(table.y[index])
-    )
+        page, here, above, _point_of(found, index), int(table.tile[index]), float(table.z[index]),
+        float(table.y[index]), where,
+    )  # fmt: skip
+
+
+def window_now(site: Site, asked: Wanted) -> str:
+    """Which packets are of the window of the run that is asked for; empty where there is none."""
+    with site.store.read() as tx:
+        run = runs.latest(tx) if asked.run == LATEST else runs.get(tx, asked.run)
+        window = window_of(site, tx, run) if run else None
+    return seconds(window.since, window.until) if window else ""
 
 
 def _point_of(found: Maps, index: int) -> Point:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 
 from dqm.masks import Mask, read_mask
-from dqm.store import masks
+from dqm.store import StoreProblem, masks
 from dqm.views.site import Site
 
 ADDRESS = re.compile(r"[0-9a-f]{24}")
+DAY_S = 86400
 
 
 def find(site: Site, address: str) -> Mask | None:
@@ -24,7 +26,26 @@ def find(site: Site, address: str) -> Mask | None:
             return None
         known = read_mask(content)[0]
         keep(site, known)
-    return known
+    if _used(site, address):
+        return known
+    with site.states_lock:
+        site.masks.pop(address, None)
+    return None
+
+
+def _used(site: Site, address: str) -> bool:
+    """Notes once a day that somebody looks at a mask; False when it was dropped meanwhile."""
+    key = ("mask used", address)
+    if site.cache.get(key):
+        return True
+    try:
+        with site.store.begin(wait=False) as tx:
+            there = masks.use(tx, address, time.time())
+    except StoreProblem:  # others write: the next look notes it
+        return True
+    if there:
+        site.cache.set(key, True, expire=DAY_S)
+    return there
 
 
 def keep(site: Site, mask: Mask) -> None:
@@ -34,4 +55,6 @@ def keep(site: Site, mask: Mask) -> None:
 
 
 def unknown_words(address: str) -> str:
-    return f"There is no mask {address[:40] or 'without an address'}: its link was cut, or it is of another site."
+    shown = address[:40] or "without an address"
+    gone = "nobody used it for so long that it was dropped"
+    return f"There is no mask {shown}: its link was cut, it is of another site, or {gone}."

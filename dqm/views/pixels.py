@@ -271,10 +271,11 @@ def _span(ids: np.ndarray) -> str:
 
 
 def link(level: str, text: str, run_key: str, name: str = "rate", in_window: bool = False) -> str:
-    """The address of a level, from the root of the site; a channel has no window."""
-    run, value = quote(run_key, safe=""), f"?value={name}{'&window=1' if in_window else ''}"
+    """The address of a level, from the root of the site."""
+    window = "&window=1" if in_window else ""
+    run, value = quote(run_key, safe=""), f"?value={name}{window}"
     if level == "channel":
-        return f"/channels/{text}?run={run}"
+        return f"/channels/{text}?run={run}{window}"
     return f"/runs/{run}/detector{value}" if level == "detector" else f"/runs/{run}/{level}/{text}{value}"
 
 

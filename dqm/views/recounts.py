@@ -10,13 +10,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -171,12 +171,11 @@ def _alone(path: Path) -> IO[str] | None:
 
 
 def _count(site: Site, job: _Job, left: list[tuple[int, str, int, int]], result: dict[str, Any]) -> None:
-    with tempfile.TemporaryDirectory(prefix="larboard-recount-") as folder:
-        into = Path(folder)
+    with _folder(site) as into:
         for name, made in result["plots"].items():
             if made["kind"] == "state":
                 (into / f"{name}.npz").write_bytes(made["content"])
-        wish = {**job.wish, "into": folder, "files": [row[1:] for row in left]}
+        wish = {**job.wish, "into": str(into), "files": [row[1:] for row in left]}
         process = subprocess.Popen(
             [sys.executable, "-m", "dqm.recount"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             cwd=Path(__file__).parents[2],
@@ -209,6 +208,19 @@ def _count(site: Site, job: _Job, left: list[tuple[int, str, int, int]], result:
             plots[name] = {**made, "content": (into / f"{name}{ending}").read_bytes()} if ending else made
         stamps = result["stamps"] | {(row[0], *row[2:]) for row in left}
         site.cache.set(("recounted", *job.key), {"stamps": stamps, "plots": plots}, expire=KEPT_S, tag=str(job.key[0]))
+
+
+@contextmanager
+def _folder(site: Site) -> Iterator[Path]:
+    """Where a count leaves its states: of a count that was killed nothing stays beyond the next one."""
+    into = Path(site.settings.data.directory) / "recount"
+    shutil.rmtree(into, ignore_errors=True)  # nobody else counts: the lock is held
+    into.mkdir(mode=0o700)
+    try:
+        yield into
+    finally:
+        shutil.rmtree(into, ignore_errors=True)
+        site.cache.expire()  # results of yesterday, of this mask or another
 
 
 def _follow(site: Site, job: _Job, lines: IO[str]) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from dqm.formats.hdf5 import READ_ERRORS, UnreadableFile
 from dqm.formats.hdf5 import shown as printable
 from dqm.formats.packets import DERIVED, Packets
 from dqm.formats.reader import Cursor, Reader, inside, join_faults, open_file
+from dqm.formats.triggers import LOOK_ROWS
 from dqm.records import COUNTED, DataFile, Run
 from dqm.store import elements, files, runs, watchers
 from dqm.views.asked import Asked, short
@@ -39,7 +41,9 @@ WAIT_S = 3.0
 """How long it waits until others have read: `Site.reading` says how many read at once."""
 CURSOR_S = 3600
 """So long a search goes on where it stopped without reading what is before it again."""
-COLUMNS = (*(PACKET_DTYPE.names or ()), *DERIVED)
+OF_TRIGGERS = ("trigger_ticks", "interval_ticks")
+"""Of data packets: since a trigger (`Packets.beside_triggers`); of triggers: since the one before (`Packets.triggers`)."""
+COLUMNS = (*(PACKET_DTYPE.names or ()), *DERIVED, *OF_TRIGGERS)
 ORIGIN = np.dtype([("file", "<i8"), ("row", "<u8"), ("unix_time", "<i8")])
 
 
@@ -392,7 +396,7 @@ def _matches_in(site: Site, begun: Begun, file: DataFile, start: int, asked: Wan
         with open_file(
             inside(Path(file.path), site.settings.ingest.roots), detector, provisional=file.provisional
         ) as reader:
-            if lacks := [one.column for one in conditions if one.column not in reader.columns]:
+            if lacks := [needs for one in conditions if (needs := _needed(one)) not in reader.columns]:
                 search.problems.append(f"{name} has no {', '.join(lacks)}: nothing in it can be told to fit.")
                 search.unread += 1
                 return
@@ -415,29 +419,90 @@ def _blocks(
     if kept is not None:
         with suppress(KeyError, TypeError, ValueError):
             before = Cursor.from_json(kept)
-    blocks = reader.blocks(before if kept is not None else start)
-    for packets in blocks:
-        begun.search.packets += len(packets)
-        index = _fitting(packets, conditions)
-        index = index[packets.first_row + index >= start]
+    triggers = begun.site.settings.plots.trigger_io_group, begun.site.settings.plots.trigger_bit
+    beside = tuple(one for one in conditions if one.column == "trigger_ticks")
+    waiting: deque[_Waiting] = deque()
+
+    def told() -> Iterator[Match]:
+        block = waiting.popleft()
+        begun.search.packets += len(block.packets)
+        index = block.index
+        if block.beside is not None:
+            index = np.intersect1d(index, block.beside)
+        index = index[block.packets.first_row + index >= start]
         if len(index):
-            yield Match(file, packets, index, before)
-        before = reader.cursor
-        if time.monotonic() >= end:
-            if reader.fraction_done < 1 and begun.search.next is None:
-                begun.stop(file, before.row, before)
+            yield Match(file, block.packets, index, block.before)
+
+    for packets in reader.blocks(before if kept is not None else start):
+        waiting.append(_Waiting(packets, before, _fitting(packets, conditions, triggers)))
+        if beside:
+            _pair(packets, beside, triggers, waiting)
+        before, any_told = reader.cursor, False
+        while waiting and waiting[0].end + (LOOK_ROWS if beside else 0) <= before.row:
+            yield from told()
+            any_told = True
+        if any_told and time.monotonic() >= end and reader.fraction_done < 1:
+            if begun.search.next is None:
+                stop = waiting[0].before if waiting else before
+                begun.stop(file, stop.row, stop)
             return
+    while waiting:
+        yield from told()
 
 
-def _fitting(packets: Packets, conditions: tuple[Condition, ...]) -> np.ndarray:
-    """Places of the rows that fit all conditions."""
+@dataclass
+class _Waiting:
+    """A block; a trigger in the rows after it may stand for rows in it."""
+
+    packets: Packets
+    before: Cursor
+    index: np.ndarray
+    """Places of the rows that fit, but for what triggers say."""
+    beside: np.ndarray | None = None
+    """Of those that triggers stand for, as far as is known; None where nobody asks."""
+
+    @property
+    def end(self) -> int:
+        return self.packets.first_row + len(self.packets)
+
+
+def _pair(
+    packets: Packets, conditions: tuple[Condition, ...], triggers: tuple[int, int], waiting: Iterable[_Waiting]
+) -> None:
+    """Tells the blocks that wait which rows have a trigger as the conditions want it: what the last of them completes."""
+    found = packets.beside_triggers(*triggers)
+    rows = found["row"][_within(found["trigger_ticks"], conditions)]
+    for block in waiting:
+        own = rows[(rows >= block.packets.first_row) & (rows < block.end)] - block.packets.first_row
+        block.beside = own if block.beside is None else np.union1d(block.beside, own)
+
+
+def _fitting(packets: Packets, conditions: tuple[Condition, ...], triggers: tuple[int, int]) -> np.ndarray:
+    """Places of the rows that fit all conditions but those of the time since a trigger."""
     fits = np.ones(len(packets), bool)
     for one in conditions:
-        column = packets[one.column]
-        fits &= (column >= one.low) & (column <= one.high)
+        if one.column == "interval_ticks":
+            words = packets.triggers(*triggers)
+            column, own = words["interval_ticks"], words["row"] - packets.first_row
+            fits &= np.isin(np.arange(len(packets)), own[_within(column, (one,))])
+        elif one.column not in OF_TRIGGERS:
+            fits &= _within(packets[one.column], (one,))
         if not fits.any():
             break
     return np.flatnonzero(fits)
+
+
+def _within(column: np.ndarray, conditions: Iterable[Condition]) -> np.ndarray:
+    """Which values lie in all the ranges."""
+    fits = np.ones(len(column), bool)
+    for one in conditions:
+        fits &= (column >= one.low) & (column <= one.high)
+    return fits
+
+
+def _needed(condition: Condition) -> str:
+    """The column of a file without which nothing is known of a condition."""
+    return "trigger_type" if condition.column in OF_TRIGGERS else condition.column
 
 
 def _of_pixel(detector: Detector | None, pixel: str) -> tuple[Condition, ...]:

@@ -36,7 +36,7 @@ def pixel_map(
     values = f"api/v1/runs/{quote(run_key, safe='')}/pixels?value={quantity.name}"
     if in_window:
         values += "&window=true"
-        down += "&window=1" if level != "chip" else ""
+        down += "&window=1"
     attributes: Any = extra(
         data_pixels=values, data_geometry=geometry, data_version=str(version), data_level=level, data_place=text,
         data_title=quantity.title, data_unit=quantity.unit, data_down=down, data_below=below,

@@ -40,6 +40,7 @@ CALLBACKS = {
     "audit.show_audit_problems": READ,  # words about what was typed, nothing else
     "board.show_board": READ,
     "channel.show_life": READ,
+    "channel.show_now": READ,
     "channel.show_spectrum": READ,
     "files.show_counts": READ,
     "files.show_detail": READ,

@@ -18,13 +18,17 @@ from dqm.formats.writers import PacketWriter
 from dqm.masks import Mask
 from dqm.store import parts, runs, slices
 from dqm.views import elements
+from dqm.views.channel_page import ChannelPage, channel_page, wanted, window_now
 from dqm.views.elements import NoFigure, Window, window_of
 from dqm.views.pixels import LevelPage, level_page, maps, pixel_values
-from dqm.views.rows_behind import conditions_of
+from dqm.views.rows_behind import adc_spectrum, conditions_of
+from dqm.views.rows_behind import wanted as rows_wanted
 from dqm.views.run_page import run_page
 from dqm.views.site import Site as Pages
 from dqm.views.site import open_site
 from dqm.views.words import number
+from layouts.pages.channel.callbacks import register as channel_page_registered
+from layouts.pages.channel.layout import layout as channel_layout
 from plots import hot_pixels
 from plots.base import MergeablePlot, State
 from tests.ingest.test_live_plugins import FLOATS
@@ -60,6 +64,19 @@ class Shown:
     def last(self, name: str) -> State:
         assert self.window is not None
         return elements.window_state(self.pages, self.plot(name), self.elements[name], self.window)
+
+
+class Callbacks:
+    """Takes the callbacks of a page, as the site would."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Callable[..., Any]] = {}
+
+    def callback(self, *_: Any, **__: Any) -> Callable[..., Any]:
+        return lambda function: self.found.setdefault(function.__name__, function)
+
+    def clientside_callback(self, *_: Any) -> None:
+        pass
 
 
 @pytest.fixture
@@ -221,6 +238,11 @@ def test_a_closed_run_keeps_no_window_and_says_so(tmp_path: Path, shown: Callabl
     with pytest.raises(NoFigure, match="the run is closed: its last minutes by themselves were kept while it was open"):
         elements.figure(seen.pages, "5", "PacketRate", window=True)
     assert elements.figure(seen.pages, "5", "PacketRate").content
+    closed = str(channel_layout(seen.pages, {"run": "5", "window": "1"}, "2-5-60-12"))
+    assert "the run is closed" in closed
+    assert "Show the whole run" in closed
+    assert "/channels/2-5-60-12?run=5'" in closed
+    assert window_now(seen.pages, wanted("2-5-60-12", {"run": "5", "window": "1"})) == ""
 
 
 def test_what_the_run_hides_is_seen_in_its_window(tmp_path: Path, shown: Callable[..., Shown]) -> None:
@@ -260,6 +282,42 @@ def test_what_the_run_hides_is_seen_in_its_window(tmp_path: Path, shown: Callabl
     asked = conditions_of(tile.where)
     assert [one.column for one in asked] == ["tile", "unix_time"]
     assert (asked[1].low, asked[1].high) == (seen.window.since, seen.window.until)
+
+    pixels = maps(seen.pages, "5").detector.pixels
+    busiest = int(np.argmax(own))
+    ids = (pixels.io_group, pixels.io_channel, pixels.chip_id, pixels.channel_id)
+    name = "-".join(str(int(column[busiest])) for column in ids)
+    now, whole_run = (channel_page(seen.pages, wanted(name, {"run": "5", "window": on})) for on in ("1", "0"))
+    assert isinstance(now, ChannelPage)
+    assert isinstance(whole_run, ChannelPage)
+    assert (now.now.packets, whole_run.now.packets) == (own[busiest], every[busiest])
+    assert now.now.rate
+    assert whole_run.now.rate
+    assert now.now.rate > 2 * whole_run.now.rate
+    assert (now.where, whole_run.where) == (f"unix_time:{int(seen.window.since)}..{int(seen.window.until)}", "")
+    assert window_now(seen.pages, wanted(name, {"window": "1"})) == now.where
+
+    shown_page = str(channel_layout(seen.pages, {"run": "5", "window": "1"}, name))
+    assert "In the last minutes of run " in shown_page
+    for href in (
+        f"/channels/{name}?run=5&window=1", f"/channels/{name}?run=5", "/runs/5?window=1",
+        f"/runs/5/tile/{pixels.tile[busiest]}?value=rate&window=1", f"where=unix_time%3A{int(seen.window.since)}..",
+    ):  # fmt: skip
+        assert href in shown_page, href
+    assert "/runs/5?window=1" not in str(channel_layout(seen.pages, {"run": "5"}, name))
+    spectra = [
+        adc_spectrum(seen.pages, "5", rows_wanted(seen.pages, {"pixel": name, "where": one.where}), 60)
+        for one in (now, whole_run)
+    ]
+    (_, last), (_, of_all) = (one for one in spectra if one)
+    assert 0 < sum(last) < sum(of_all) == every[busiest]
+    page = Callbacks()
+    channel_page_registered(page, seen.pages)
+    so_far, after = None, "first"
+    while after:
+        *_, so_far, button, _ = page.found["show_spectrum"](1, [name, "5", 50, True], so_far)
+        after = so_far["after"]
+    assert (so_far["counts"], so_far["where"], button) == (last, now.where, "All is read")
 
 
 def test_a_window_without_some_channels_is_what_its_slices_say_and_never_a_guess(

@@ -16,9 +16,13 @@ from dqm.detector import demo_detector
 from dqm.formats.columns import TICKS_PER_SECOND
 from dqm.formats.packets import Packets
 from dqm.formats.reader import open_file
+from dqm.formats.triggers import Recent
+from dqm.views.rows_behind import OF_TRIGGERS
 from plots.base import DATA, Bin, LiveTime, MergeablePlot, Plot
 from plots.discovery import discover
+from plots.options import Calibration
 from plots.sync_dt import SyncDt
+from plots.trigger_intervals import BINS, TriggerIntervals, middles, places, ticks_of
 
 TELLING = {
     name: found.plot for name, found in discover().plots.items() if found.plot.rows_behind is not Plot.rows_behind
@@ -35,13 +39,18 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> Packets:
     from dqm.formats.clock import BlockClock, ClockState
 
     rows = np.concatenate([rows for rows, _ in blocks])
-    return Packets.of_rows(rows, BlockClock(rows, ClockState()), demo_detector())
+    return Packets.of_rows(rows, BlockClock(rows, ClockState()), demo_detector(), recent=Recent())
 
 
 def matching(packets: Packets, ranges: Any) -> np.ndarray:
     fits = np.ones(len(packets), bool)
     for column, (low, high) in ranges.items():
-        fits &= (packets[column] >= low) & (packets[column] <= high)
+        if column in OF_TRIGGERS:
+            found = packets.beside_triggers() if column == "trigger_ticks" else packets.triggers()
+            near = (found[column] >= low) & (found[column] <= high)
+            fits &= np.bincount(found["row"][near], minlength=len(packets)) > 0
+        else:
+            fits &= (packets[column] >= low) & (packets[column] <= high)
     return fits
 
 
@@ -89,6 +98,11 @@ def shown(name: str, packets: Packets, ranges: Any) -> float:
     if name == "SyncSeries":
         ticks = packets["timestamp"][matching(packets, ranges)].astype(float)
         return float(ticks.mean()) - TICKS_PER_SECOND
+    if name == "TriggerPackets":
+        return count / packets.first_told()
+    if name == "TriggerCharge":
+        electrons, _ = Calibration().electrons(packets.select(matching(packets, ranges)))
+        return electrons.sum() / 1000 / packets.first_told()
     return count
 
 
@@ -107,7 +121,7 @@ def test_a_bin_stands_for_as_many_packets_as_it_shows(name: str, packets: Packet
         assert ranges, clicked
         assert shown(name, packets, ranges) == pytest.approx(y), clicked
         looked += bool(y)
-    assert looked > 1
+    assert looked > (name != "TriggerIntervals")  # spills come evenly: one bin has all intervals
 
 
 def test_what_lies_beyond_the_histogram_of_syncs_is_behind_its_outer_bins() -> None:
@@ -122,6 +136,19 @@ def test_what_lies_beyond_the_histogram_of_syncs_is_behind_its_outer_bins() -> N
         assert ranges
         assert ranges["timestamp"] == (low, high)
     assert plot.rows_behind(Bin("io_group 2", 252.0, 252.0)) is None
+
+
+def test_each_interval_is_behind_the_bin_that_counts_it_and_behind_no_other() -> None:
+    ends = [ticks_of(place) for place in range(BINS + 1)]
+    edges = [edge for pair in ends if pair for edge in pair]
+    assert edges == sorted(edges)
+    for place, pair in enumerate(ends):
+        if pair:
+            assert places(np.array(pair)).tolist() == [place, place]
+            assert places(np.array([pair[1] + 1]))[0] > place or place == BINS
+            clicked = Bin("io_group 2", middles()[place], middles()[place])
+            assert (TriggerIntervals().rows_behind(clicked) or {})["interval_ticks"] == pair
+    assert TriggerIntervals().rows_behind(Bin("io_group 2", 1e9, 1e9)) is None
 
 
 @pytest.mark.parametrize("name", TELLING)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 from dqm.ingest.upkeep import collect, drop, keep_small, report
 from dqm.records import DROPPED, Element, ElementState, FileState, RetentionRule, TrendValue
 from dqm.settings import RetentionRuleSettings, RetentionSettings
-from dqm.store import Store, audit, elements, files, notices, retention, rollups, runs, trends, watchers
+from dqm.store import Store, audit, elements, files, masks, notices, retention, rollups, runs, trends, watchers
 from dqm.store.rollups import DAY, HOUR
 from dqm.store.states import ORPHAN_AGE_S
+from dqm.store.tables import masks as mask_table
 from dqm.store.tables import runs as run_table
 from dqm.store.tables import trend_points, trend_rollups
 
@@ -220,6 +223,53 @@ def test_in_whatever_order_points_are_dropped_the_sum_of_hours_and_of_days_stays
         assert sum(r.total or 0 for r in found) == pytest.approx(sum(value for _, value in points), abs=1e-9)
         assert min(r.low for r in found if r.low is not None) == min(value for _, value in points)
         assert sum(r.kept for r in found) == len({i for i in order if i < len(points)})
+
+
+def test_a_mask_goes_when_nobody_looked_at_it_for_long_and_not_before(store: Store) -> None:
+    wanted = RetentionSettings(masks_days=30)
+    unused, used, again = (f"{number:024x}" for number in range(3))
+    with store.begin() as tx:
+        for address in (unused, used, again):
+            assert masks.save(tx, address, "{}", 1, "ada")
+        now = tx.scalar(sa.select(sa.func.max(mask_table.c.created))) or 0.0
+        assert masks.use(tx, used, now + 20 * DAY)
+        tx.execute(mask_table.update().where(mask_table.c.address == again).values(used=now - 100 * DAY))
+        assert not masks.save(tx, again, "{}", 1, "bob")  # who makes it once more looks at it, too
+    keep_rules(store, wanted, now + 29 * DAY)
+    keep_rules(store, RetentionSettings(masks_days=0), now + 1000 * DAY)
+    assert known_masks(store) == {unused, used, again}
+    told = report(store, wanted, now + 31 * DAY)
+    assert (told.lines()[-1], told.to_json()["masks"]) == ("masks that nobody looked at for 30 days: 2", 2)
+    keep_small(store, wanted, store.begin, now + 31 * DAY)
+    assert known_masks(store) == {used}
+    with store.begin() as tx:
+        (entry,) = audit.of(tx, "masks")
+        assert not masks.use(tx, unused, now)
+    assert (entry["actor"], entry["after"]["masks"]) == (retention.ACTOR, [unused, again])
+    assert report(store, wanted, now + 31 * DAY).empty
+
+
+def known_masks(store: Store) -> set[str]:
+    with store.read() as tx:
+        return set(tx.scalars(sa.select(mask_table.c.address)))
+
+
+def test_many_masks_go_in_short_transactions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.begin() as tx:
+        for number in range(450):
+            masks.save(tx, f"{number:024x}", "{}", 1, "ada")
+    begun: list[int] = []
+
+    @contextmanager
+    def begin() -> Iterator[Any]:
+        begun.append(len(known_masks(store)))
+        with store.begin() as tx:
+            yield tx
+
+    drop(store, RetentionSettings(masks_days=1), begin, LATER + 1e9, 1e9)
+    assert begun == [450, 250, 50]
+    drop(store, RetentionSettings(masks_days=1), begin, LATER + 1e9, 1e9)
+    assert len(begun) == 3  # nothing is to be dropped: nobody waits to write
 
 
 def test_states_are_not_collected_while_a_backup_copies_them(store: Store) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from cachetools import LRUCache
 
 from dqm.auth.roles import LOCAL_ADMIN, Actor, NotAllowed
@@ -24,7 +25,8 @@ from dqm.ingest.oneshot import Sources
 from dqm.masks import Mask, NoMask
 from dqm.records import Run
 from dqm.results import FileReport
-from dqm.store import audit, elements, files, open_store, runs
+from dqm.store import audit, elements, files, open_store, retention, runs
+from dqm.store.tables import masks as mask_table
 from dqm.views import elements as figures
 from dqm.views import masks, recounts
 from dqm.views.elements import NoFigure
@@ -32,6 +34,7 @@ from dqm.views.mask_changes import Area, Edit, change
 from dqm.views.run_page import RunPage, Without, run_page
 from dqm.views.site import Site
 from layouts.pages.plot.layout import layout
+from plots.adc_spectrum import AdcSpectrum
 from plots.base import State
 from plots.contract import same_state
 from tests.filling import fill, put
@@ -196,7 +199,8 @@ def test_a_viewer_makes_no_mask_and_there_is_none_of_a_run_that_is_not_there(sit
 def test_a_link_that_was_cut_shows_the_whole_run_and_says_why(site: Site, data: Path) -> None:
     found = run_page(site, "7", mask="abc")
     assert found
-    assert found.mask_said == ("There is no mask abc: its link was cut, or it is of another site. Nothing is left out.")
+    assert found.mask_said == f"{masks.unknown_words('abc')} Nothing is left out."
+    assert "There is no mask abc: its link was cut" in found.mask_said
     assert all(tile.without is None for tile in found.tiles)
     with pytest.raises(NoFigure, match="There is no mask abc"):
         figures.figure(site, "7", "PixelMap", mask="abc")
@@ -318,6 +322,57 @@ def test_a_file_that_is_done_later_is_added_and_the_others_are_not_read_again(
     for name in ("AdcSpectrum", "FifoFlags", "TileRate"):
         state = figures._recounted_state(site, elements_of(site)[name], again.plots[name]["content"])
         assert same_state(state, wanted[name]), name
+
+
+def test_what_a_count_that_was_killed_left_behind_is_not_counted_and_goes(site: Site, data: Path) -> None:
+    mask = made(site, chips=["1-1-11"])
+    left = Path(site.settings.data.directory) / "recount"
+    left.mkdir()
+    made_before = AdcSpectrum().start(None)
+    made_before["adc"][1, 40] = 77_000
+    (left / "AdcSpectrum.npz").write_bytes(made_before.to_bytes())
+    (left / "other.npz").write_bytes(bytes(1000))
+    site.cache.set("of yesterday", bytes(100_000), expire=-1)
+    eventually(lambda: figures.recounted(site, run_of(site), mask, ask=True).files)
+    eventually(lambda: not site.counting.locked())
+    again = figures.recounted(site, run_of(site), mask)
+    state = figures._recounted_state(site, elements_of(site)["AdcSpectrum"], again.plots["AdcSpectrum"]["content"])
+    assert same_state(state, counted(site, [data], mask)["AdcSpectrum"])
+    assert not left.exists()
+    assert "of yesterday" not in list(site.cache)
+
+
+def test_a_mask_that_is_looked_at_stays_and_one_that_was_dropped_is_known_nowhere(site: Site, data: Path) -> None:
+    mask = made(site, chips=["1-1-11"])
+    a_year_later = time.time() + 366 * 86400
+    with site.store.begin() as tx:
+        tx.execute(mask_table.update().values(used=1.0))
+    assert page(site, mask).mask == mask
+    assert used(site, mask) > 1.0
+    with site.store.begin() as tx:
+        tx.execute(mask_table.update().values(used=1.0))
+    assert page(site, mask).mask == mask
+    assert used(site, mask) == 1.0  # it is noted once a day
+    with site.store.begin() as tx:
+        assert retention.drop_masks(tx, 365, a_year_later) == 1
+    site.cache.clear()  # the day is over
+    assert masks.find(site, mask.address) is None
+    assert page(site, mask).mask_said.startswith(f"There is no mask {mask.address}")
+    assert made(site, chips=["1-1-11"]) == mask
+    assert page(site, mask).mask == mask
+
+
+def used(site: Site, mask: Mask) -> float:
+    with site.store.read() as tx:
+        return float(tx.scalar(sa.select(mask_table.c.used).where(mask_table.c.address == mask.address)))
+
+
+def test_while_others_write_a_mask_is_shown_all_the_same(site: Site, data: Path) -> None:
+    mask = made(site, chips=["1-1-11"])
+    site.cache.clear()
+    with site.store.begin() as tx:
+        tx.execute(mask_table.update().values(comment="writing"))
+        assert masks.find(site, mask.address) == mask
 
 
 def test_where_the_files_are_not_the_tiles_say_so(site: Site, data: Path) -> None:

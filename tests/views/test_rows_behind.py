@@ -14,16 +14,21 @@ import numpy as np
 import pytest
 
 from dqm.demo import DemoRun, take_run
+from dqm.formats import reader
+from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.reader import open_file
 from dqm.formats.writers import PacketWriter
 from dqm.ingest.oneshot import Sources, process
-from dqm.settings import DataSettings, IngestSettings, Settings
+from dqm.settings import DataSettings, DetectorSettings, IngestSettings, PlotSettings, Settings
 from dqm.store import files, open_store, runs
 from dqm.views import rows_behind
 from dqm.views.rows_behind import CannotSearch, Search, adc_spectrum, as_csv, as_hdf5, search, wanted
 from dqm.views.site import Site, open_site
 from layouts.pages.rows.layout import found_rows
 from plots.discovery import discover
+from plots.options import Calibration
+from plots.trigger_intervals import middles
+from plots.trigger_packets import US
 from tests.conftest import packets_of
 from tests.filling import put
 
@@ -212,6 +217,120 @@ def test_the_bins_of_a_spectrum_have_as_many_rows_as_they_count(site: Site) -> N
     assert state["adc"][4, 60] > 0
 
 
+# triggers -------------------------------------------------------------------------------------------------------------
+
+SAMPLE = "charge/packet-0050017-2024_07_08_13_37_42_CDT.hdf5"
+"""Of the 2x2: io_group 5 tells of the trigger, and io_groups 1 to 4 stand before it in the file."""
+
+
+class Triggered:
+    """A site with one file, and what the plots of triggers count in it."""
+
+    def __init__(self, folder: Path, path: Path, io_group: int, geometries: list[Path]):
+        settings = Settings(
+            data=DataSettings(directory=folder), ingest=IngestSettings(roots=[path.parent]),
+            detector=DetectorSettings(directories=geometries), plots=PlotSettings(trigger_io_group=io_group),
+        )  # fmt: skip
+        store = open_store(f"sqlite:///{folder}/larboard.sqlite", folder / "states")
+        self.site = open_site(settings, store)
+        names = ("TriggerPackets", "TriggerCharge", "TriggerIntervals")
+        plots = [self.site.registry.plots[name].plot for name in names]
+        self.report = process(path, plots, Sources(tuple(geometries)))
+        put(store, self.report, 7)
+
+    def bins(self, plot: str) -> list[tuple[dict[str, str], int]]:
+        """Bins of the figure as the browser says which was clicked, with the number of packets that it counts."""
+        (element,) = [one for one in self.report.elements if one.name == plot]
+        assert element.state is not None
+        leaf = element.state["intervals" if plot == "TriggerIntervals" else "packets"].reshape(256, -1)
+        x, edge = (middles(), "") if plot == "TriggerIntervals" else (US, ": edge 190 us")
+        return [
+            ({"plot": plot, "series": f"io_group {group}{edge}", "x": repr(float(x[place]))}, int(count))
+            for group, counts in enumerate(leaf)
+            for place, count in enumerate(counts)
+            if count
+        ]
+
+
+@pytest.fixture(params=["demo", pytest.param("sample", marks=pytest.mark.samples)])
+def triggered(request: pytest.FixtureRequest, data: Path, tmp_path: Path, samples: Path) -> Iterator[Triggered]:
+    if request.param == "demo":
+        made = Triggered(tmp_path, paths(data)[0], 0, [])
+    else:
+        made = Triggered(tmp_path, samples / SAMPLE, 5, [samples / "geometry"])
+    yield made
+    made.site.close()
+
+
+@pytest.mark.parametrize("block_rows", [65_536, 4_000])
+@pytest.mark.parametrize("plot", ["TriggerPackets", "TriggerIntervals"])
+def test_behind_a_bin_of_triggers_are_as_many_rows_as_it_counts_in_whatever_block_they_are(
+    triggered: Triggered, plot: str, block_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "BLOCK_ROWS", block_rows)
+    bins = triggered.bins(plot)
+    largest = sorted(bins, key=lambda one: -one[1])[:3]
+    for query, count in [*bins[:: max(len(bins) // 10, 1)], *largest]:
+        result = search(triggered.site, "7", wanted(triggered.site, query | {"rows": "10000"}), seconds=60)
+        assert result
+        assert (result.found, result.next) == (count, None), query
+        numbers = [int(row) for piece in result.pieces for row in piece.index]
+        assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_a_search_beside_triggers_that_goes_on_finds_each_row_once(
+    triggered: Triggered, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it stopped between a packet and its trigger."""
+    monkeypatch.setattr(reader, "BLOCK_ROWS", 10_000)
+    query = {"where": "trigger_ticks:-500..1500,packet_type:0", "rows": "700" if seconds else "10000"}
+    whole = search(triggered.site, "7", wanted(triggered.site, query | {"rows": "10000"}), seconds=60)
+    assert whole
+    assert whole.next is None
+    expected = [int(row) for piece in whole.pieces for row in piece.index]
+    numbers: list[int] = []
+    after, steps = "", 0
+    while steps < 200:
+        part = search(triggered.site, "7", wanted(triggered.site, query | {"after": after}), seconds=seconds)
+        assert part
+        numbers += [int(row) for piece in part.pieces for row in piece.index]
+        steps += 1
+        if part.next is None:
+            break
+        after = f"{part.next[0]}.{part.next[1]}"
+    assert numbers == expected
+    assert len(numbers) > 1000
+    assert steps > 1
+
+
+def test_the_charge_of_a_bin_is_that_of_the_rows_behind_it(triggered: Triggered) -> None:
+    (charge,) = [one.state["electrons"] for one in triggered.report.elements if one.name == "TriggerCharge"]  # type: ignore[index]
+    for query, _ in triggered.bins("TriggerPackets")[::50]:
+        result = found(triggered.site, **(query | {"plot": "TriggerCharge", "rows": "9999"}))
+        group = int(rows(result)["io_group"][0])
+        place = int(np.argmin(np.abs(US - float(query["x"]))))
+        electrons, _ = Calibration().electrons(rows(result))
+        assert electrons.sum() == charge.reshape(256, -1)[group, place]
+
+
+def test_a_file_of_old_that_tells_of_no_trigger_says_so(site: Site, tmp_path: Path, data: Path) -> None:
+    old = data / "old.h5"
+    with h5py.File(old, "w") as file:
+        names = [name for name in PACKET_DTYPE.names or () if name != "trigger_type"]
+        file["packets"] = packets_of(10)[names]
+        file.create_group("_header").attrs["version"] = "1.0"
+    with site.store.begin() as tx:
+        run_id = runs.ensure(tx, "8", 8, "physics", [])
+        file_id = files.add(tx, str(old), str(data), 1, 1, "", 1.0)
+        files.update(tx, file_id, run_id=run_id, state="done", counted=True, next_look=None)
+    for column in ("trigger_ticks", "interval_ticks"):
+        result = search(site, "8", wanted(site, {"where": f"{column}:0..10"}))
+        assert result
+        assert result.problems == ["old.h5 has no trigger_type: nothing in it can be told to fit."]
+    old.unlink()
+
+
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
@@ -224,7 +343,8 @@ def test_the_bins_of_a_spectrum_have_as_many_rows_as_they_count(site: Site) -> N
         ({"where": "io_group:nan"}, "is no range"),
         ({"where": "io_group:1," * 200}, "more than 1,000 characters"),
         ({"plot": "NoSuch", "x": "1"}, "There is no plot NoSuch."),
-        ({"plot": "TriggerPackets", "x": "1"}, "TriggerPackets does not say which packets a bin of it stands for"),
+        ({"plot": "AdcMeans", "x": "1"}, "AdcMeans does not say which packets a bin of it stands for"),
+        ({"plot": "TriggerPackets", "x": "1000", "series": "io_group 1"}, "does not say which packets this place"),
         ({"plot": "AdcSpectrum", "x": "here", "series": "io_group 1"}, "does not say which packets this place"),
         ({"plot": "AdcSpectrum", "x": "1", "series": "<b>"}, "does not say which packets this place"),
         ({"plot": "PacketRate", "x": "2024-01-01", "zone": "No/Zone", "series": "sync"}, "this place"),

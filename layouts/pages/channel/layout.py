@@ -18,7 +18,7 @@ from dqm.views.channel_page import (
     wanted,
 )
 from dqm.views.pixels import link
-from dqm.views.rows_behind import Search
+from dqm.views.rows_behind import Condition, Search
 from dqm.views.site import Site
 from dqm.views.words import number, quantity
 from layouts.components.asked import notes
@@ -27,9 +27,10 @@ from layouts.components.pixels import breadcrumbs, rows_link
 from layouts.components.steady import steady
 from layouts.components.words import empty, extra, mark, moment, run_mark
 from layouts.pages.channel.figures import HEIGHT_PX
-from layouts.pages.run.layout import no_run, run_link
+from layouts.pages.run.layout import no_run, run_link, window_switch
 
 ASKED, LIFE, SPECTRUM, OVER_RUNS = "channel-asked", "channel-life", "channel-spectrum", "channel-runs"
+NOW = "channel-now"
 CHOICES = (10, RUNS, 200, RUNS_MOST)
 
 
@@ -39,11 +40,13 @@ def layout(site: Site, query: dict[str, str], channel: str) -> html.Div:
     if isinstance(found, NoChannel):
         return html.Div([*notes(asked.problems), _nothing(found, asked)], **extra(data_up="level"))
     parts = [
-        dcc.Store(id=ASKED, data=[found.place.text, asked.run, asked.runs]),
+        dcc.Store(id=ASKED, data=[found.place.text, asked.run, asked.runs, asked.in_window]),
         dcc.Store(id="channel-spectrum-so-far"),
         *notes(asked.problems),
         *_head(found, asked),
-        html.Div([_now(found), _spectrum(found)], className="channel-parts"),
+        html.Div(
+            [html.Section(steady(NOW, now_of(found)), className="panel"), _spectrum(found)], className="channel-parts"
+        ),
         html.Section(_over_runs(found, asked), className="channel-life"),
     ]
     return html.Div(parts, className="channel-page")
@@ -51,12 +54,13 @@ def layout(site: Site, query: dict[str, str], channel: str) -> html.Div:
 
 def asked_of(data: list[Any]) -> Wanted:
     """What the page that sends this shows."""
-    channel, run, runs = data
-    return Wanted(str(channel), str(run), min(max(int(runs), 1), RUNS_MOST))
+    channel, run, runs, in_window = [*data, False][:4]
+    return Wanted(str(channel), str(run), min(max(int(runs), 1), RUNS_MOST), in_window=bool(in_window))
 
 
-def channel_link(channel: str, run: str, runs: int = RUNS) -> str:
-    return f"/channels/{quote(channel, safe='')}?{urlencode({'run': run} | ({'runs': runs} if runs != RUNS else {}))}"
+def channel_link(channel: str, run: str, runs: int = RUNS, in_window: bool = False) -> str:
+    asked = {"run": run} | ({"runs": str(runs)} if runs != RUNS else {}) | ({"window": "1"} if in_window else {})
+    return f"/channels/{quote(channel, safe='')}?{urlencode(asked)}"
 
 
 def _nothing(found: NoChannel, asked: Wanted) -> Any:
@@ -66,6 +70,9 @@ def _nothing(found: NoChannel, asked: Wanted) -> Any:
         up = html.A("Go to the detector", id="up", href=link("detector", "", asked.run), className="primary button")
         return empty("There is no such channel", found.reason, up)
     up = html.A(f"Go to run {found.page.run.key}", id="up", href=run_link(asked.run), className="primary button")
+    if asked.in_window:
+        href = channel_link(asked.channel, asked.run, asked.runs)
+        up = html.A("Show the whole run", id="up", href=href, className="primary button")
     why = html.P([mark(found.state), f" {found.reason}"])
     title = f"Nothing is known of this channel in run {found.page.run.key}"
     return html.Div([html.H3(title), why, up], className="empty-state")
@@ -73,11 +80,15 @@ def _nothing(found: NoChannel, asked: Wanted) -> Any:
 
 def _head(found: ChannelPage, asked: Wanted) -> list[Any]:
     run = found.page.run
-    above = [(f"run {run.key}", run_link(asked.run))]
-    above += [(one.name, link(one.level, one.text, asked.run)) for one in found.trail]
+    above = [(f"run {run.key}", run_link(asked.run, asked.in_window))]
+    above += [(one.name, link(one.level, one.text, asked.run, in_window=asked.in_window)) for one in found.trail]
     ids = found.place.text.split("-")
     said = f"io_group {ids[0]}, io_channel {ids[1]}, chip {ids[2]}, channel {ids[3]}"
-    title = [html.H2(f"Channel {found.place.text}"), html.Span(said, className="weak")]
+    own = (found.place.text, asked.run, asked.runs)
+    title = [
+        html.H2(f"Channel {found.place.text}"), html.Span(said, className="weak"),
+        window_switch(found.page, channel_link(*own), channel_link(*own, in_window=True)),
+    ]  # fmt: skip
     where = f"tile {found.tile}, z {found.z_cm:.2f} cm, y {found.y_cm:.2f} cm"
     return [
         breadcrumbs(above, found.place.name),
@@ -86,21 +97,28 @@ def _head(found: ChannelPage, asked: Wanted) -> list[Any]:
     ]
 
 
-def _now(found: ChannelPage) -> html.Section:
-    now, run = found.now, found.page.run
+def now_of(found: ChannelPage | NoChannel) -> list[Any]:
+    """Its numbers in the run, or in the window of the run."""
+    if isinstance(found, NoChannel):
+        return [html.P([mark(found.state or "unknown"), f" {found.reason}"])]
+    now, run, window = found.now, found.page.run, found.page.window
     rate = quantity(now.rate, "Hz") if now.rate is not None else "not known: live time below 1 s"
     facts = [
         ("packets", number(now.packets)), ("rate", rate), ("mean", quantity(now.mean, "ADC")),
         ("standard deviation", quantity(now.std, "ADC")),
     ]  # fmt: skip
     parts = [part for label, shown in facts for part in (html.Dt(label), html.Dd(shown))]
-    rows = html.A("Its packets", id="channel-rows", href=rows_link(run.key, pixel=found.place.text), className="button")
-    head = html.Div([html.H3(["In run ", html.A(run.key, href=run_link(run.key))]), run_mark(found.page.state)])
-    return html.Section([head, html.Dl(parts, className="facts-list"), rows], className="panel")
+    asked = {"pixel": found.place.text} | ({"where": found.where} if found.where else {})
+    rows = html.A("Its packets", id="channel-rows", href=rows_link(run.key, **asked), className="button")
+    of = html.A(run.key, href=run_link(run.key, found.page.in_window))
+    head = html.Div([html.H3(["In the last minutes of run " if window else "In run ", of]), run_mark(found.page.state)])
+    times = html.P([moment(window[0]), " to ", moment(window[1])], className="weak") if window else None
+    return [part for part in (head, times, html.Dl(parts, className="facts-list"), rows) if part is not None]
 
 
 def _spectrum(found: ChannelPage) -> html.Section:
-    why = "Spectra of single channels are not kept: this one is read from the files of the run, for 2 s at a time."
+    which = " Only packets of the last minutes count." if found.page.in_window else ""
+    why = f"Spectra of single channels are not kept: this one is read from the files of the run, for 2 s at a time.{which}"
     return html.Section(
         [
             html.H3("ADC spectrum"),
@@ -121,7 +139,7 @@ def _spectrum(found: ChannelPage) -> html.Section:
 def _over_runs(found: ChannelPage, asked: Wanted) -> list[Any]:
     choices = [
         html.A(
-            f"{runs}", href=channel_link(found.place.text, asked.run, runs), className="button",
+            f"{runs}", href=channel_link(found.place.text, asked.run, runs, asked.in_window), className="button",
             **(extra(aria_current="true") if runs == asked.runs else {}),
         )
         for runs in CHOICES
@@ -181,7 +199,8 @@ def registers_table(life: Life, asked: Wanted) -> list[Any]:
     return [table, every]
 
 
-def read_so_far(search: Search, packets: int) -> list[Any]:
+def read_so_far(search: Search, packets: int, times: tuple[Condition, ...] = ()) -> list[Any]:
     """How far the reading of the spectrum got, and what was in the way."""
-    said = f"{packets:,} packets; {search.words}."
-    return [said, *[html.Span(f" {problem}", className="weak") for problem in search.problems[:3]]]
+    of = [part for one in times for part in (" from ", moment(one.low), " to ", moment(one.high))]
+    said = [f"{packets:,} packets", *of, f"; {search.words}."]
+    return [*said, *[html.Span(f" {problem}", className="weak") for problem in search.problems[:3]]]
