@@ -22,7 +22,7 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class Census:
-    """How many rows of a block share all of these; each shape (k,), k is some hundred where the block has 65,536 rows."""
+    """How many rows of a block share all of these; each shape (k,), k is some hundred where the block has 131,072 rows."""
 
     unix_time: np.ndarray
     """-1 before the first timestamp packet."""

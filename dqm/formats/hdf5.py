@@ -25,7 +25,7 @@ MAX_CHUNK_BYTES = 64 * 2**20
 """A chunk must be read whole: a file that declares larger ones would not fit the memory that is promised."""
 
 MAX_ROW_BYTES = 1024
-"""Blocks have 65,536 rows."""
+"""Blocks have 131,072 rows."""
 
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)
 """What h5py raises for content that it does not understand: damaged, or not all of it written yet."""

@@ -1,4 +1,4 @@
-"""Files to blocks of packets: at most 65,536 whole rows, aligned to HDF5 chunks, read once and shared by all plots."""
+"""Files to blocks of packets: at most 131,072 whole rows, aligned to HDF5 chunks, read once and shared by all plots."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from dqm.formats.trust import Messages, rows_of
 from dqm.kernels import expect
 from dqm.kernels.memory import keep_freed
 
-BLOCK_ROWS = 65_536
+BLOCK_ROWS = 131_072
 KNOWN_VERSIONS = ("0.0", "1.0", "2.0", "2.1", "2.2", "2.3", "2.4")
 CHUNK_CACHE_BYTES = 4 * 2**20
 MAX_DAMAGED_CHUNKS = 1000

@@ -336,7 +336,7 @@ def test_whatever_byte_is_changed_and_wherever_it_ends_reading_ends_with_chips_o
 
 
 def test_the_first_block_says_what_the_file_says_about_itself_and_no_other_does(tmp_path: Path) -> None:
-    path = packet_file(tmp_path, WHOLE, rows=packets_of(200_000))
+    path = packet_file(tmp_path, WHOLE, rows=packets_of(300_000))
     with open_file(path) as reader:
         first, *rest = reader.blocks()
         assert first.file is not None

@@ -51,7 +51,7 @@ def raw_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("chunk", [1, 864, 8192, 65_536, 100_000])
-def test_blocks_hold_whole_rows_at_most_65536_and_begin_at_chunks(packet_file: Callable, chunk: int) -> None:
+def test_blocks_hold_whole_rows_not_too_many_and_begin_at_chunks(packet_file: Callable, chunk: int) -> None:
     rows = packets_of(150_000, dataword=np.arange(150_000) % 256, timestamp=np.arange(150_000))
     with open_file(packet_file(rows, chunk=chunk)) as reader:
         blocks = list(reader.blocks())
