@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +19,7 @@ from dqm.formats.packets import Packets, cut
 from dqm.formats.triggers import Recent
 from dqm.ingest.oneshot import Sources, inspect, process
 from dqm.results import FileReport
+from plots.base import MergeablePlot, Series, State
 from plots.discovery import discover
 from plots.hot_pixels import hottest
 from plots.hydra_delay import delays
@@ -128,6 +131,31 @@ MONITOR = {TWO_BY_TWO: expected("2x2_a.larpix-monitor.json"), MODULE_FILE: expec
 EDGES = {"Hydra network delay": np.linspace(0, 52_800, 400), "UART synchronization": np.linspace(0, 264, 264)}
 
 
+COMPARED = {
+    "PacketRate", "FIFOFlags", "TileRate", "TimestampHistograms", "PacmanSyncHistograms", "TriggerHistograms", "PixelMap",
+    "AnodeSimple", "HotPixelPlot",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_nothing_of_the_numbers_of_the_peers_is_left_uncompared(name: str) -> None:
+    plots = MONITOR[name]["plots"]
+    kinds = {re.sub(r"(_\d_\d|(?<=AnodeSimple)\w+)$", "", plot) for plot in plots}
+    assert kinds == COMPARED - ({"PixelMap", "AnodeSimple"} if name == TWO_BY_TWO else set())
+    # of these panels only the frame was kept
+    assert "lines" not in plots["PacmanSyncHistograms"][0]
+    numbers = {
+        plot: [axes for axes in found if axes.keys() & {"lines", "bars", "scatter"}] for plot, found in plots.items()
+    }
+    assert {plot: len(found) for plot, found in numbers.items() if not plot.startswith("PixelMap")} == {
+        "PacketRate": 3, "FIFOFlags": 2, "TileRate": 2, "TimestampHistograms": 3, "PacmanSyncHistograms": 1,
+        "TriggerHistograms": 2, "HotPixelPlot": 1,
+    } | ({f"AnodeSimple{value}": 2 for value in ("Mean", "Std", "Rate")} if name == MODULE_FILE else {})  # fmt: skip
+    assert NEARLINE.keys() == {
+        "trig_io_group", "plot_rate_trigger", "plot_charge_trigger", "plot_hot_pixels", "panel_ped_mean_std",
+    }  # fmt: skip
+
+
 def drawn(name: str, plot: str, axis: str) -> dict[str, dict]:
     """Lines of an axis that larpix-monitor drew, by label."""
     (found,) = [axes for axes in MONITOR[name]["plots"][plot] if axes["xlabel"].startswith(axis)]
@@ -161,6 +189,185 @@ def test_syncs_over_time_are_those_of_larpix_monitor(name: str) -> None:
         io_group = int(label.split(":")[0].removeprefix("io_group "))
         assert syncs.counts[:, io_group].sum() == len(line["y"])
         assert ticks.counts[:, io_group].sum() == sum(line["y"])
+
+
+@cache
+def whatever_parity(name: str) -> Packets:
+    """All rows, each data packet as if its parity were valid: larpix-monitor asks for that on its anodes alone."""
+    rows = rows_and_times(name)[0].copy()
+    rows["valid_parity"] = 1
+    return as_block(name, rows)
+
+
+def as_block(name: str, rows: np.ndarray) -> Packets:
+    with open_file(SAMPLES / name) as reader:
+        detector = Sources().match(reader).detector
+    (block,) = cut(rows, detector=detector)
+    return block
+
+
+def state_of(plot: str, packets: Packets) -> State:
+    made = discover().plots[plot].plot()
+    assert isinstance(made, MergeablePlot)
+    state = made.start(packets.detector)
+    state.add(made.count(packets))
+    return state
+
+
+def lines_of(name: str, plot: str, axes: int) -> dict[str, dict[int, float]]:
+    """Lines that larpix-monitor drew over time, by label: value of each second. It leaves the first and last ones out."""
+    lines = MONITOR[name]["plots"][plot][axes]["lines"]
+    assert all(len(line["x"]) == 7 for line in lines)
+    return {line["label"]: dict(zip(line["x"], line["y"], strict=True)) for line in lines}
+
+
+def at(series: Series, seconds: Iterable[int]) -> np.ndarray:
+    """Rows of a series with bins of 1 s."""
+    assert series.width == 1
+    return series.counts[np.searchsorted(series.seconds, list(seconds))]
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_packets_of_each_type_and_second_are_those_of_larpix_monitor(name: str) -> None:
+    rates, fractions = (lines_of(name, "PacketRate", axes) for axes in range(2))
+    per_second = leaf(processed(name), "PacketRate", "per_second")
+    seconds = rates["total"].keys()
+    total = at(per_second, seconds).sum(axis=1)
+    assert total.tolist() == list(rates.pop("total").values())
+    names = {"data": 0, "test": 1, "write": 2, "read": 3, "timestamp": 4, "message": 5, "sync": 6, "trigger": 7}
+    assert rates.keys() == fractions.keys() == names.keys()
+    for label, number in names.items():
+        counts = at(per_second, seconds)[:, number]
+        assert counts.tolist() == list(rates[label].values())
+        np.testing.assert_allclose(counts / total, list(fractions[label].values()), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_parity_errors_are_those_of_larpix_monitor_but_for_words_that_are_no_data(name: str) -> None:
+    """It counts those of test and configuration words, too; a flipped bit made most of these out of data packets."""
+    theirs = lines_of(name, "PacketRate", 2)["parity errors"]
+    rows = rows_and_times(name)[0].copy()
+    rows["packet_type"][rows["packet_type"] <= 3] = 0
+
+    def invalid(state: State) -> np.ndarray:
+        counts = at(state["per_second"], theirs)
+        return np.array([counts[:, 1::2].sum(axis=1), counts.sum(axis=1)])
+
+    errors, words = invalid(state_of("ParityErrors", as_block(name, rows)))
+    np.testing.assert_allclose(errors / words, list(theirs.values()), atol=1e-9)
+    ours, data = invalid(next(found.state for found in processed(name).elements if found.name == "ParityErrors"))
+    assert (errors - ours <= words - data).all()
+    assert (errors > ours).any()
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_fifo_flags_are_those_of_larpix_monitor_but_for_a_full_fifo_which_it_never_shows(name: str) -> None:
+    """It compares flags with 0, 1 and 2. A full FIFO is 3, more than half full as well, which is on none of its lines."""
+    rates, fractions = (lines_of(name, "FIFOFlags", axes) for axes in range(2))
+    packets, seen_full = whatever_parity(name), 0
+    for second in rates["local fifo 0%"]:
+        flags = state_of("FifoFlags", packets.select(packets["unix_time"] == second))["flags"].sum(axis=0)
+        for fifo, counts in (("local", flags.sum(axis=1)), ("shared", flags.sum(axis=0))):
+            for value, words in enumerate(("0%", ">50%", "100%")):
+                label = f"{fifo} fifo {words}"
+                assert counts[value] == rates[label][second]
+                assert counts[value] / counts.sum() == pytest.approx(fractions[label][second], abs=1e-9)
+            seen_full += counts[3]
+    assert (seen_full > 0) == (trend(processed(name), "FifoFlags.local_full") != 0)
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_rates_of_tiles_are_those_of_larpix_monitor_but_for_invalid_parity(name: str) -> None:
+    packets = whatever_parity(name)
+    detector, per_second = packets.detector, state_of("TileRate", packets)["per_second"]
+    valid = leaf(processed(name), "TileRate", "per_second")
+    looked = 0
+    for axes in range(2):
+        for label, values in lines_of(name, "TileRate", axes).items():
+            io_group, number = map(int, label.removeprefix("tile ").split("-"))
+            place = detector.tile_place[detector.tile_of(np.array([io_group]), np.array([4 * number - 3]))[0]]
+            assert at(per_second, values)[:, place].tolist() == list(values.values())
+            assert (at(valid, values)[:, place] <= list(values.values())).all()
+            looked += 1
+    assert looked == 16
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_hot_pixels_are_those_of_larpix_monitor_but_for_invalid_parity(name: str) -> None:
+    (axes,) = MONITOR[name]["plots"]["HotPixelPlot"]
+    shares = {label: bar["w"] for label, bar in zip(axes["yticklabels"], axes["bars"], strict=True)}
+    hottest_of_all_rows_are(name, shares)
+
+
+def hottest_of_all_rows_are(name: str, shares: dict[str, float]) -> None:
+    """The 100 channels with most packets of whatever parity, and their share of all data packets."""
+    packets = whatever_parity(name)
+    n_data = int((packets["packet_type"] == 0).sum())
+    top = hottest(state_of("HotPixels", packets))
+    np.testing.assert_allclose(sorted(top.counts / n_data), sorted(shares.values()), rtol=1e-12)
+    counts = dict(zip(top.labels, (top.counts / n_data).tolist(), strict=True))
+    more = {
+        label for label, share in shares.items() if share > min(shares.values())
+    }  # of equal ones any may be the last
+    assert {label: counts.get(label) for label in more} == pytest.approx({label: shares[label] for label in more})
+
+
+@pytest.mark.parametrize("name", MONITOR)
+def test_counters_at_syncs_are_those_of_larpix_monitor(name: str) -> None:
+    """Its bins are 2,000 / 1,999 of a tick wide."""
+    dt = leaf(processed(name), "SyncDt", "dt")
+    values, edges = np.arange(dt.shape[1]) - dt.shape[1] // 2, np.linspace(-1000, 1000, 2000)
+    for io_group in (1, 2):
+        line = drawn(name, "TimestampHistograms", "clock synchronization")[f"tpc {io_group}"]
+        assert not dt[io_group, [0, -1]].any()
+        assert np.histogram(values, edges, weights=dt[io_group])[0].tolist() == line["y"]
+        assert sum(line["y"]) == 10
+
+
+def moments(state: State, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean, standard deviation and packets of the pixels that are chosen."""
+    n, total, squares = (state[leaf][chosen].astype(float) for leaf in ("packets", "adc", "adc_squared"))
+    mean = total / n
+    return {"Mean": mean, "Std": np.sqrt(np.maximum(squares / n - mean**2, 0)), "Rate": n / 10}
+
+
+def is_summed(found: np.ndarray, axes: dict) -> None:
+    """Of the points that larpix-monitor drew number, sum, smallest and largest value are kept; of a single one nothing."""
+    if "scatter" not in axes:
+        assert len(found) <= 1
+        return
+    (points,) = axes["scatter"]
+    assert len(found) == points["n"]
+    told = found.sum(), found.min(), found.max()
+    assert told == pytest.approx([points[f"value_{name}"] for name in ("sum", "min", "max")], rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize("io_group", [1, 2])
+@pytest.mark.parametrize("value", ["Mean", "Std", "Rate"])
+def test_the_maps_of_both_anodes_are_those_of_larpix_monitor(value: str, io_group: int) -> None:
+    """Its rates are over the 10 s of the file."""
+    state = next(element for element in processed(MODULE_FILE).elements if element.name == "PixelMap").state
+    assert state is not None
+    assert state.detector is not None
+    chosen = (state.detector.pixels.io_group == io_group) & (state["packets"] > 0)
+    axes = MONITOR[MODULE_FILE]["plots"][f"AnodeSimple{value}"][io_group - 1]
+    assert axes["title"] == f"TPC {io_group}"
+    is_summed(moments(state, chosen)[value], axes)
+
+
+@pytest.mark.parametrize("tile", range(1, 9))
+@pytest.mark.parametrize("io_group", [1, 2])
+def test_the_maps_of_a_tile_are_those_of_larpix_monitor_but_for_parity_and_pixels_with_few_packets(
+    io_group: int, tile: int
+) -> None:
+    """It draws pixels with 4 packets of whatever parity; we draw every pixel with one."""
+    axes = MONITOR[MODULE_FILE]["plots"][f"PixelMap_{io_group}_{tile}"] or [{}] * 3  # it drew nothing of one tile
+    packets = whatever_parity(MODULE_FILE)
+    state, detector = state_of("PixelMap", packets), packets.detector
+    number = detector.tile_of(np.array([io_group]), np.array([4 * tile - 3]))[0]
+    found = moments(state, (detector.pixels.tile == number) & (state["packets"] >= 4))
+    for value, drawn_by_it in zip(("Mean", "Std", "Rate"), axes, strict=False):
+        is_summed(found[value], drawn_by_it)
 
 
 NEARLINE = expected("2x2_a.arcube-nearline.json")
@@ -221,6 +428,30 @@ def test_packets_and_charge_after_triggers_are_those_of_arcube_nearline_as_far_a
             charge = (rows["dataword"][where] / 256 * (1568 - 478.1) + 478.1 - 580) / 4 if kind == "charge" else None
             seconds_later += np.histogram(counter, NEARLINE_EDGES, weights=charge)[0]
         np.testing.assert_allclose(mine + seconds_later, theirs["y"], atol=0.05 if kind == "charge" else 0)
+
+
+def test_hot_pixels_are_those_of_arcube_nearline_but_for_invalid_parity() -> None:
+    hottest_of_all_rows_are(
+        TWO_BY_TWO, {name.replace(" ", ""): share for name, share in NEARLINE["plot_hot_pixels"].items()}
+    )
+
+
+def test_mean_and_deviation_of_every_channel_are_those_of_arcube_nearline() -> None:
+    state = next(element for element in processed(TWO_BY_TWO).elements if element.name == "PixelMap").state
+    assert state is not None
+    assert state.detector is not None
+    theirs = [
+        (*map(int, chip.split("-")), int(channel), *values)
+        for chip, channels in NEARLINE["panel_ped_mean_std"].items()
+        for channel, values in channels.items()
+    ]
+    ids = np.array([one[:4] for one in theirs], np.uint8)
+    pixels = state.detector.pixel_of(*ids.T)
+    seen = pixels >= 0
+    assert np.array_equal(np.sort(pixels[seen]), np.flatnonzero(state["packets"]))
+    mine, told = moments(state, pixels[seen]), np.array([one[4:] for one in theirs])[seen]
+    np.testing.assert_allclose(mine["Mean"], told[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(mine["Std"], told[:, 1], rtol=1e-6, atol=1e-5)
 
 
 def test_beside_triggers_are_all_packets_that_are_there_in_time_wherever_they_stand() -> None:

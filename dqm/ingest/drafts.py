@@ -276,7 +276,9 @@ class _One:
 def _beside(made: RunElement, before: RunElement | None) -> RunElement:
     """An element that this file adds no state to: broken shows, unavailable only when no file gives any."""
     if before is not None and made.state is ElementState.UNAVAILABLE:
-        return before
+        # why another version cannot be fed is news, such as another fault of the pedestal file
+        other = before.state is ElementState.UNAVAILABLE and before.plot_version != made.plot_version
+        return made if other else before
     if before is not None and (before.plot_version, before.geometry) != (made.plot_version, made.geometry):
         made = replace(made, base=None)  # a base of another version or geometry must never be gone on from
     return made if before is None or not made.mergeable or made.state is ElementState.BROKEN else before

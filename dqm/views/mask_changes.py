@@ -14,7 +14,7 @@ from dqm.masks.mask import CHANNELS, check_size, few
 from dqm.records import Element, ElementState, Run
 from dqm.store import audit, elements, masks, runs
 from dqm.views.elements import NoFigure, geometry, known_state
-from dqm.views.masks import find, keep, unknown_words
+from dqm.views.masks import find, unknown_words, was_saved
 from dqm.views.site import Site
 from plots.base import PLUGIN_ERRORS
 from plots.hot_pixels import HotPixels, hot
@@ -114,7 +114,7 @@ def _keep(site: Site, actor: Actor, run: Run, mask: Mask) -> None:
             audit.note(
                 tx, actor.name, "made a mask", f"mask {mask.address}", None, {"channels": len(mask), "run": run.key}
             )
-    keep(site, mask)
+    was_saved(site, mask)
 
 
 def channels_of(text: str) -> Mask:

@@ -35,7 +35,7 @@ def find(site: Site, address: str) -> Mask | None:
 
 def _used(site: Site, address: str) -> bool:
     """Notes once a day that somebody looks at a mask; False when it was dropped meanwhile."""
-    key = ("mask used", address)
+    key = _used_key(address)
     if site.cache.get(key):
         return True
     try:
@@ -46,6 +46,16 @@ def _used(site: Site, address: str) -> bool:
     if there:
         site.cache.set(key, True, expire=DAY_S)
     return there
+
+
+def was_saved(site: Site, mask: Mask) -> None:
+    """Keeps a mask that was saved right now at hand; that somebody looks at it is noted with it."""
+    keep(site, mask)
+    site.cache.set(_used_key(mask.address), True, expire=DAY_S)
+
+
+def _used_key(address: str) -> tuple[str, str]:
+    return ("mask used", address)
 
 
 def keep(site: Site, mask: Mask) -> None:

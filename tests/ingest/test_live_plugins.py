@@ -288,6 +288,46 @@ def test_a_plug_in_with_odd_words_harms_nobody_else(tmp_path: Path, once: dict, 
     assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
 
 
+WILD = {
+    "loops for ever": ("while True: pass", "Mine took more than 1 s for a block of"),
+    "allocates without end": ("x = [bytes(1 << 20) for _ in iter(int, 1)]", "Mine used more than 128 MB of memory"),
+    "prints without end": ("while True: print('x' * 65536)", "Mine printed more than 2 MB"),
+}
+
+
+@pytest.mark.parametrize("what", WILD)
+def test_on_its_own_tile_stands_that_a_plug_in(what: str, tmp_path: Path, once: dict) -> None:
+    body, sentence = WILD[what]
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    wild = f"\n\ndef wild(packets):\n    if len(packets):\n        {body}\n    return 0\n"
+    (plugins / "mine.py").write_text(COUNTER.replace("len(packets)", "wild(packets)") + wild)
+    site = Site(tmp_path, plugins=[plugins])
+    limits = site.settings.plots
+    limits.block_s = 1.0 if "loops" in what else 30.0
+    limits.memory_mb, limits.output_mb = 128, 2
+    site.watch = site.new_watch()
+    take(site.root, raw=False)
+    site.settle()
+    found = site.elements("5")
+    assert found["Mine"].state == "broken"
+    assert sentence in found["Mine"].reason
+    assert {found[name].state for name in found if name != "Mine"} == {"ok"}
+    assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
+
+
+def test_what_a_plug_in_prints_is_no_fault(tmp_path: Path, once: dict) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "mine.py").write_text(COUNTER.replace("len(packets)", "print('hello') or len(packets)"))
+    site = Site(tmp_path, plugins=[plugins])
+    take(site.root, raw=False)
+    site.settle()
+    mine = site.elements("5")["Mine"]
+    assert (mine.state, mine.trends["n"].value) == ("ok", mine.rows)
+    assert {name: base for name, base in site.bases("5").items() if name != "Mine"} == once
+
+
 def test_a_plug_in_that_cannot_merge_is_broken_alone_and_shown_again_when_mended(tmp_path: Path, once: dict) -> None:
     """The very case in which a run is merged anew while a plug-in is broken: a packet file takes the place of a raw one."""
     plugins = tmp_path / "plugins"

@@ -235,6 +235,8 @@ def test_one_that_keeps_what_cannot_be_saved_sees_a_growing_file_anew_at_each_lo
 FAULTS = {
     "raises": ("raise ValueError('no such tile')", "ValueError: no such tile"),
     "hangs": ("import time; time.sleep(600)", "LookLog took more than 1 s to take its packets and draw"),
+    "allocates without end": ("x = [bytes(1 << 20) for _ in iter(int, 1)]", "LookLog used more than 256 MB of memory"),
+    "prints without end": ("[print('x' * 65536) for _ in iter(int, 1)]", "LookLog printed more than 2 MB"),
     "gives None": ("return None", "NoFigure: returned None, expected a matplotlib or Plotly figure"),
     "leaves figures open": ("[plt.figure() for _ in range(50)]; return go.Figure()", "left 50 figures open"),
 }
@@ -250,6 +252,8 @@ def test_a_fault_is_on_its_own_tile_and_goes_when_it_is_mended(fault: str, tmp_p
     (plugins / "good.py").write_text(f"{first.partition('class LookLog')[0]}class ChipBars{last}")
     site = Site(tmp_path, plugins=[plugins])
     site.settings.plots.block_s = 1.0 if fault == "hangs" else 30.0
+    if "without end" in fault:
+        site.settings.plots.memory_mb, site.settings.plots.output_mb = 256, 2
     site.watch = site.new_watch()
     shutil.copytree(take(site.folder / "made", raw=False)[0].parent, site.root, dirs_exist_ok=True)
     site.settle()
