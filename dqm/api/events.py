@@ -29,6 +29,8 @@ LOOK_S = 0.15
 """How often the database is asked for news."""
 AGAIN_S = 1.0
 """How long to wait after the database could not be asked; also how often a listener looks whether his browser is there."""
+AWAY_S = 5.0
+"""When the database could not be asked for so long the streams end: a page must not say that it is live."""
 PING_S = 15.0
 SEND_S = 20.0
 """A browser that takes nothing for so long is gone."""
@@ -126,6 +128,8 @@ class Broadcaster:
         self._stopping = threading.Event()
         self._seen = 0
         self._looked = -math.inf
+        self._asked = 0.0
+        """When the database answered last, or a stream began, which asks it too."""
 
     def told(self) -> int | None:
         """The newest notice that was told; None when nobody listens, or the database was not asked for a while."""
@@ -155,6 +159,7 @@ class Broadcaster:
                 self._seen = last
                 self._thread = threading.Thread(target=self._run, name="larboard-events", daemon=True)
                 self._thread.start()
+            self._asked = time.monotonic()
             self._listeners.add(listener)
         return listener
 
@@ -189,7 +194,17 @@ class Broadcaster:
                 if self._stopping.is_set() or not self._listeners:
                     self._thread = None
                     return
-            self._stopping.wait(LOOK_S if self._look() else AGAIN_S)
+            asked = self._look()
+            if not asked and time.monotonic() - self._asked > AWAY_S:
+                self._end_all()
+            self._stopping.wait(LOOK_S if asked else AGAIN_S)
+
+    def _end_all(self) -> None:
+        """Ends the streams: whoever comes back before the database is told that it is away."""
+        with self._lock:
+            listeners, self._listeners = self._listeners, set()
+        for listener in listeners:
+            listener.end()
 
     def _look(self) -> bool:
         """Tells the listeners what is new; False when the database could not be asked."""
@@ -203,7 +218,7 @@ class Broadcaster:
             log.exception("no notices for now")
             return False
         self._tell(news)
-        self._looked = began
+        self._looked = self._asked = began
         return True
 
     def _tell(self, news: News) -> None:

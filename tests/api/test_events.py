@@ -294,6 +294,26 @@ def test_a_store_that_fails_for_a_while_ends_no_stream(
     assert broadcaster.listeners <= 1
 
 
+def test_a_store_that_stays_away_ends_the_streams_so_that_no_page_calls_itself_live(
+    address: Address, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "AWAY_S", 0.5)
+    monkeypatch.setattr(events, "AGAIN_S", 0.1)
+    with browsing(address) as browser:
+        _, seen, _ = browser.next()
+        with monkeypatch.context() as away:
+            away.setattr(queries, "news", fails)
+            with pytest.raises(EOFError):
+                browser.next()
+    number = post(site)
+    with browsing(address, last=seen) as browser:
+        assert browser.notices(number) == [number]
+
+
+def fails(*_: Any) -> News:
+    raise StoreProblem("the database is away")
+
+
 def test_silence_is_filled_with_pings(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "PING_S", 0.05)
     monkeypatch.setattr(events, "AGAIN_S", 0.02)
