@@ -187,7 +187,8 @@ class Columns:
 
     def _take(self, names: list[str]) -> None:
         loops = loops_for(len(self.rows))
-        if loops and self.rows.flags.c_contiguous:
+        # rows with references in them have no bytes that may be looked at
+        if loops and self.rows.flags.c_contiguous and not self.rows.dtype.hasobject:
             single = [name for name in names if self.rows.dtype[name] == np.uint8]
             # columns that begin a power of two apart would be in each other's place in the cache
             made = np.empty((len(single), len(self.rows) + 192), np.uint8)[:, : len(self.rows)]

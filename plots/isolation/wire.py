@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.lib.recfunctions import repack_fields
 
 from dqm.formats.clock import ClockState
 from dqm.formats.columns import Columns
@@ -96,6 +97,9 @@ class Posted:
         # its number only: a block may end in a garbage collection, which would end the sheet with it
         self._number: int | None = None
         self._owner = os.getpid()
+        if rows.dtype.hasobject:  # references into the file lead nowhere from another process
+            kept = [name for name in rows.dtype.names if not rows.dtype[name].hasobject]
+            rows = repack_fields(rows[kept])
         rows = np.ascontiguousarray(rows)
         self.request: dict[str, Any] = {
             "dtype": np.lib.format.dtype_to_descr(rows.dtype), "length": len(rows), "first_row": packets.first_row,

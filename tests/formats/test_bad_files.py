@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from dqm import kernels
 from dqm.formats import UnreadableFile, identify, open_file
 from dqm.formats.columns import PACKET_DTYPE
 from dqm.formats.reader import RawReader
@@ -242,7 +243,12 @@ def test_a_hole_in_a_file_is_not_counted_and_what_follows_is_read(tmp_path: Path
         assert [(block.first_row, len(block)) for block in reader.blocks(2500)] == [(2500, 500)]
 
 
-def test_a_column_of_references_beside_the_packets_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loops", [False, True], ids=["NumPy", "numba, if there is one"])
+def test_a_column_of_references_beside_the_packets_is_left_alone(
+    tmp_path: Path, loops: bool, request: pytest.FixtureRequest
+) -> None:
+    kernels.allow(loops)
+    request.addfinalizer(lambda: kernels.allow(None))
     path = tmp_path / "packets.h5"
     rows = some_packets(150_000)
     wide = np.zeros(len(rows), [*PACKET_DTYPE.descr, ("link", h5py.ref_dtype)])

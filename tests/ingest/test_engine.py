@@ -108,12 +108,12 @@ def run(path: Path, *plots: type[Plot]) -> dict:
 @pytest.mark.parametrize(
     ("plot", "reason"),
     [
-        (Raises, "counting rows from 50,000: ValueError: no such pixel"),
-        (Exits, "counting rows from 50,000: SystemExit: 3"),
+        (Raises, "counting rows from 100,000: ValueError: no such pixel"),
+        (Exits, "counting rows from 100,000: SystemExit: 3"),
         (FailsToDraw, "drawing: KeyError: 'adc'"),
         (FailsAtTheStart, "at the start: RuntimeError: no calibration file"),
         (CannotBeMade, "at the start: RuntimeError: no licence"),
-        (IsCancelled, "counting rows from 50,000: CancelledError"),
+        (IsCancelled, "counting rows from 100,000: CancelledError"),
         (Recurses, "at the start: RecursionError: maximum recursion depth exceeded"),
         (WritesIntoColumns, "at the start: ValueError: assignment destination is read-only"),
     ],

@@ -201,7 +201,10 @@ def unix_of(path: Path) -> np.ndarray:
         return np.concatenate([packets["unix_time"] for packets in source.blocks()])
 
 
-def test_a_long_file_is_cut_and_its_beginning_leaves_the_window(tmp_path: Path, shown: Callable[..., Shown]) -> None:
+def test_a_long_file_is_cut_and_its_beginning_leaves_the_window(
+    tmp_path: Path, shown: Callable[..., Shown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dqm.formats.reader.BLOCK_ROWS", 32_768)
     site = Site(tmp_path, window_s=2)
     (made,) = take(tmp_path / "made", LONGER.busier(20), subrun_s=100, raw=False)
     age(made, END)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import psutil
 import pytest
@@ -108,6 +109,19 @@ def test_it_counts_draws_and_reads_what_the_same_plot_does_in_this_process(tmp_p
     assert (states[0]["adc"] == states[1]["adc"]).all()
     assert contract.content(far.figure(states[0])) == contract.content(near.figure(states[1]))
     assert far.read_trends(states[0]) == near.read_trends(states[1])
+
+
+@pytest.mark.parametrize("length", [100, 3000])
+def test_a_column_of_references_is_not_sent_and_the_others_are(
+    plugin: Callable[..., Plot], rows: np.ndarray, length: int
+) -> None:
+    wide = np.zeros(length, [*rows.dtype.descr, ("link", h5py.ref_dtype)])
+    for name in rows.dtype.names or ():
+        wide[name] = rows[name][:length]
+    plot = plugin(count="return {'n': np.array([int(packets['dataword'].sum())])}")
+    assert isinstance(plot, MergeablePlot)
+    plot.start()
+    assert plot.count(next(cut(wide)))["n"] == int(rows["dataword"][:length].astype(int).sum())
 
 
 @pytest.mark.parametrize(
