@@ -98,7 +98,7 @@ class Posted:
         self._number: int | None = None
         self._owner = os.getpid()
         if rows.dtype.hasobject:  # references into the file lead nowhere from another process
-            kept = [name for name in rows.dtype.names if not rows.dtype[name].hasobject]
+            kept = [name for name in rows.dtype.names or () if not rows.dtype[name].hasobject]
             rows = repack_fields(rows[kept])
         rows = np.ascontiguousarray(rows)
         self.request: dict[str, Any] = {
