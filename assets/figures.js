@@ -400,10 +400,12 @@
   // from the layout as it came, and anew: Plotly narrows panels of a fixed shape for good, and keeps the room of a legend
   async function redraw(figure) {
     figure.resized = false;
+    const canvas = figure.canvas;
+    const { data, layout } = canvas;
+    if (!layout) return; // its first drawing is not over, and takes the size of now
     setHeight(figure, figure.layout.height);
-    const { data, layout } = figure.canvas;
-    await library.newPlot(figure.canvas, data, viewed(figure, data, layout), config(figure));
-    listen(figure, figure.canvas);
+    await library.newPlot(canvas, data, viewed(figure, data, layout), config(figure));
+    if (figure.canvas === canvas && canvas.on) listen(figure, canvas); // its page may have been left meanwhile
   }
 
   function listen(figure, canvas) {
