@@ -223,9 +223,9 @@ NASTY = {
     "aborts": ("os.abort()", r"Mine was ended by SIGABRT"),
     "is killed": ("os.kill(os.getpid(), 9)", r"Mine was ended by SIGKILL \(killed, perhaps .* memory\)"),
     "leaves": ("os._exit(7)", r"Mine ended its process \(exit code 7\) for a block of 3,000 packets"),
-    "closes its pipes": ("os.closerange(3, 100); time.sleep(60)", r"Mine closed the channel of its answers"),
+    "closes its pipes": ("os.closerange(3, 10_000); time.sleep(60)", r"Mine closed the channel of its answers"),
     "writes into the pipe": (
-        "\n            for fd in range(3, 100):\n                try: os.write(fd, b'x' * 4096)\n"
+        "\n            for fd in range(3, 2000):\n                try: os.write(fd, b'x' * 4096)\n"
         "                except OSError: pass",
         r"Mine wrote bytes of its own into the channel of its answers",
     ),
